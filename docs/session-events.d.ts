@@ -9,7 +9,7 @@ export interface SessionStart {
   turnIndex: number;
 }
 
-/** A turn begins: a reply of the model and the tools it calls. */
+/** A turn begins: a reply of the model and the tools that it calls. */
 export interface TurnStart {
   type: "turn.start";
   chainId: string;
@@ -26,7 +26,7 @@ export interface MessageStart {
   message: UserMessage | AssistantMessage | ToolResultMessage;
 }
 
-/** What the user said; `timestamp` in milliseconds since the epoch. */
+/** A message of the user; `timestamp` in milliseconds since the epoch. */
 export interface UserMessage {
   role: "user";
   content: (TextContent | ThinkingContent | ImageContent | ToolCallContent)[];
@@ -39,7 +39,7 @@ export interface TextContent {
   text: string;
 }
 
-/** What the model thought. */
+/** The model's reasoning. */
 export interface ThinkingContent {
   type: "thinking";
   thinking: string;
@@ -53,7 +53,7 @@ export interface ImageContent {
   url: string;
 }
 
-/** A call; `arguments` is `{"arguments": "…"}` where the model wrote no JSON object. */
+/** A call; `arguments` is `{"arguments": "…"}` if the model did not write a JSON object. */
 export interface ToolCallContent {
   type: "toolCall";
   id: string;
@@ -73,7 +73,7 @@ export interface AssistantMessage {
   errorMessage?: string;
 }
 
-/** Tokens; `input_tokens` leaves out what was read from or written to a cache. */
+/** Tokens; `input_tokens` excludes those read from or written to a cache. */
 export interface SessionUsage {
   inputTokens: number;
   outputTokens: number;
@@ -92,7 +92,7 @@ export interface Cost {
   total: number;
 }
 
-/** What a tool answered. */
+/** The result of a tool. */
 export interface ToolResultMessage {
   role: "toolResult";
   toolCallId: string;
@@ -113,7 +113,7 @@ export interface MessageUpdate {
   delta: string;
 }
 
-/** Stands for the message that is being said; its content comes whole with `message.end`. */
+/** The placeholder for a message that streams; its content comes with `message.end`. */
 export interface PartialMessage {
   role: "assistant";
   content: (TextContent | ThinkingContent | ImageContent | ToolCallContent)[];
@@ -132,27 +132,27 @@ export interface TextDeltaPiece {
   delta: string;
 }
 
-/** The text is whole. */
+/** The text is complete. */
 export interface TextEnd {
   type: "text_end";
   contentIndex: number;
   content: string;
 }
 
-/** Thinking begins. */
+/** Reasoning begins. */
 export interface ThinkingStart {
   type: "thinking_start";
   contentIndex: number;
 }
 
-/** A piece of thinking. */
+/** A piece of reasoning. */
 export interface ThinkingDelta {
   type: "thinking_delta";
   contentIndex: number;
   delta: string;
 }
 
-/** The thought is whole. */
+/** The reasoning is complete. */
 export interface ThinkingEnd {
   type: "thinking_end";
   contentIndex: number;
@@ -172,14 +172,14 @@ export interface CallDelta {
   delta: string;
 }
 
-/** The call is whole. */
+/** The call is complete. */
 export interface CallEnd {
   type: "toolcall_end";
   contentIndex: number;
   toolCall: ToolCallContent;
 }
 
-/** The message is whole. */
+/** The message is complete. */
 export interface MessageEnd {
   type: "message.end";
   chainId: string;
@@ -211,7 +211,7 @@ export interface ToolUpdate {
   partialResult: Result;
 }
 
-/** A tool's result, or what it said on the way. */
+/** A tool's result, or a progress message. */
 export interface Result {
   content: (TextContent | ThinkingContent | ImageContent | ToolCallContent)[];
   details: unknown;
@@ -229,7 +229,7 @@ export interface ToolAfter {
   isError: boolean;
 }
 
-/** The turn is over. */
+/** The turn has ended. */
 export interface TurnComplete {
   type: "turn.complete";
   chainId: string;
@@ -239,7 +239,7 @@ export interface TurnComplete {
   toolResults: ToolResultMessage[];
 }
 
-/** The agent stops, because it may not take another turn. */
+/** The agent stops, because it has used its last turn. */
 export interface MaxTurnsReached {
   type: "max_turns_reached";
   chainId: string;
@@ -300,7 +300,7 @@ export interface SubagentSpawn {
   childSessionId: string;
 }
 
-/** A dispatched agent is done. */
+/** A dispatched agent has ended. */
 export interface SubagentComplete {
   type: "subagent.complete";
   chainId: string;
@@ -309,7 +309,7 @@ export interface SubagentComplete {
   childSessionId: string;
 }
 
-/** The agent is done: the messages of this run, and what it cost. */
+/** The agent has ended: the messages of this run, and its usage. */
 export interface SessionEnd {
   type: "session.end";
   chainId: string;
@@ -345,7 +345,7 @@ export interface SkillStart {
   task: string;
 }
 
-/** A skill is done: an agent's `Custom("skill_end", {"skillName"})`. */
+/** A skill has ended: an agent's `Custom("skill_end", {"skillName"})`. */
 export interface SkillEnd {
   type: "skill_end";
   skillName: string;
@@ -365,7 +365,7 @@ export interface ContextCompactionEnd {
   type: "context_compaction_end";
 }
 
-/** How full the model's context was in the last turn. */
+/** The share of the model's context that the last turn used. */
 export interface SessionContextUsage {
   type: "context_usage";
   inputTokens: number;
@@ -379,7 +379,7 @@ export interface Error {
   error: ErrorDetail;
 }
 
-/** What went wrong. */
+/** An error. */
 export interface ErrorDetail {
   message: string;
   code?: string;
@@ -392,7 +392,7 @@ export interface OrchestrationRunStart {
   initialTask: OrchestrationTask;
 }
 
-/** What a run of many agents was asked. */
+/** The task of a run with several agents. */
 export interface OrchestrationTask {
   id: string;
   kind: string;
@@ -429,7 +429,7 @@ export interface Input {
   payload: string;
 }
 
-/** What an agent is doing. */
+/** An agent's current action. */
 export interface SubagentStatus {
   type: "subagent_status";
   agentId: string;
@@ -444,7 +444,7 @@ export interface SubagentJobStarted {
   inputIds: string[];
 }
 
-/** An agent's work is done. */
+/** An agent has completed its work. */
 export interface SubagentJobCompleted {
   type: "subagent_job_completed";
   agentId: string;
@@ -460,20 +460,20 @@ export interface SubagentJob {
   error?: string;
 }
 
-/** An agent's work came to nothing. */
+/** An agent's work has failed. */
 export interface SubagentJobFailed {
   type: "subagent_job_failed";
   agentId: string;
   job: SubagentJob;
 }
 
-/** An agent below waits for a person. */
+/** A subagent waits for a person. */
 export interface WaitRegistered {
   type: "wait_registered";
   wait: Wait;
 }
 
-/** What an agent waits for. */
+/** The request for which an agent waits. */
 export interface Wait {
   id: string;
   agentId: string;
@@ -481,14 +481,14 @@ export interface Wait {
   description: string;
 }
 
-/** It need not wait any longer. */
+/** It no longer waits. */
 export interface WaitResolved {
   type: "wait_resolved";
   waitId: string;
   resolution: string;
 }
 
-/** An agent is gone. */
+/** An agent was closed. */
 export interface SubagentClosed {
   type: "subagent_closed";
   agentId: string;
@@ -496,7 +496,7 @@ export interface SubagentClosed {
   finalStatus: "closed";
 }
 
-/** The run of several agents is over. */
+/** The run of several agents has ended. */
 export interface OrchestrationRunComplete {
   type: "orchestration_run_complete";
   runId: string;

@@ -1,8 +1,8 @@
 """UI messages as items: a client's messages in the form that a model reads (`UIMessage` of ai 5 to 7).
 
-Parts that only a screen needs are left out; a part of an unknown type is an error that names it. What
-subagents said (between `data-subagent` and `data-subagent-end`) is not told: their word to the main agent
-is the output of the call that sent them.
+Parts for a screen only are omitted; a part of an unknown type is an error that names it. Output of
+subagents (between `data-subagent` and `data-subagent-end`) is omitted: the main agent gets their result as
+the output of the call that dispatched them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ NOT_TOLD = frozenset(
 )
 """Parts of an assistant's message that no model reads."""
 BELOW = {"data-subagent": True, "data-subagent-end": False}
-"""Parts that say whether those after them are a subagent's."""
+"""Parts that say whether the following ones belong to a subagent."""
 APPROVAL_KEYS = ("id", "isAutomatic", "signature")
 """Keys of `approval` in a tool's part (ai 7) besides the decision; the last two describe the request."""
 DENIAL = "The user refused this call."
@@ -65,15 +65,15 @@ class PartResult(Struct, frozen=True):
 
 
 class ShownCall(Struct, frozen=True):
-    """The input of a call as the client has it, and `where` it stands."""
+    """The input of a call in the client's message, and its position `where`."""
 
     input: Json
     where: str
 
 
 class DecodedMessage(Struct, frozen=True):
-    """One message: its items in order, those at its end that are outputs of the client's, its answers, and
-    its calls' inputs by the calls' ids."""
+    """One message: its items in order, the number of outputs of the client at its end, its answers, and the
+    inputs of its calls by their ids."""
 
     role: Role
     id: str
@@ -84,7 +84,7 @@ class DecodedMessage(Struct, frozen=True):
 
 
 def decode_messages(value: Json, where: str = "messages") -> list[DecodedMessage]:
-    """The client's whole list. Raises `BadRequest` with the place as `param`."""
+    """The client's whole list. Raises `BadRequest` with the position as `param`."""
     messages = as_list(value, where)
     if not messages:
         raise BadRequest(f"{where} must not be empty.", param=where)
@@ -95,8 +95,8 @@ def decode_messages(value: Json, where: str = "messages") -> list[DecodedMessage
 
 
 def place(body: bytes, item: Item, part: Part | None) -> str:
-    """Where in a request a part of what a user said stands; `""` where it does not. Items that are refused as
-    a whole have no form on this surface."""
+    """The position in a request of a part of a user's message; `""` for any other content, because items
+    that are refused as a whole do not exist on this surface."""
     fields = body_object(body)
     places = [(f"messages[{n}]", m) for n, m in enumerate(objects(fields.get("messages")))]
     for where, message in [*places, *(("message", m) for m in objects(fields.get("message")))]:
@@ -173,7 +173,7 @@ class _Assistant:
         self._below = False
 
     def message(self, id: str) -> DecodedMessage:
-        """The assistant's message, of the parts that were taken."""
+        """The assistant's message, from the parts so far."""
         outputs = self._theirs
         self._flush()
         results = tuple(self._results)
@@ -184,7 +184,7 @@ class _Assistant:
     def take(self, part: Object, where: str) -> None:
         kind = _kind(part, where)
         if wire.is_abandoned(part):
-            return  # what was said instead is there too
+            return  # the replacement is in the message too
         match kind:
             case "text":
                 self._say(Message(role="assistant", content=(TextPart(text(part, "text", where)),)))
@@ -203,10 +203,10 @@ class _Assistant:
             case _ if kind not in NOT_TOLD:
                 raise _unknown(kind, where)
             case _:
-                pass  # nothing that a model reads
+                pass  # a model does not read it
 
     def _flush(self) -> None:
-        """The outputs of the calls so far, the client's last."""
+        """The outputs of the calls so far, those of the client last."""
         self._items += [*self._ours, *self._theirs]
         self._ours, self._theirs = [], []
 
@@ -216,7 +216,7 @@ class _Assistant:
             self._items.append(item)
 
     def _steer(self, part: Object, where: str) -> None:
-        """What the user threw in while the reply was made."""
+        """Messages that the user sent while the reply was made."""
         parts = as_list(part.get("parts"), f"{where}.parts")
         places = [f"{where}.parts[{n}]" for n in range(len(parts))]
         contents = [
@@ -230,7 +230,7 @@ class _Assistant:
         id = text(part, "toolCallId", where)
         state = text(part, "state", where)
         if state == "input-streaming":
-            return  # a call that was never whole is none
+            return  # a call that was never complete
         if state not in (*_OPEN_STATES, *_RESULT_STATES):
             raise BadRequest(
                 f"{where}.state has an unknown value {state!r}.", param=f"{where}.state"
@@ -250,7 +250,7 @@ class _Assistant:
     def _answer(
         self, part: Object, state: str, output: ToolOutput, where: str, *, theirs: bool
     ) -> None:
-        """What this part says to a run that waits."""
+        """Add the answer of a part to a waiting run."""
         if state == "approval-responded":
             approval, place = nested(part, "approval"), f"{where}.approval"
             decision = decode_decision(approval, place, others=APPROVAL_KEYS)
@@ -264,7 +264,7 @@ class _Assistant:
 
 
 def _output(part: Object, state: str, id: str, where: str) -> ToolOutput:
-    """What a call's part says came of it."""
+    """The output of a call according to its part."""
     if state == "output-available":
         return ToolOutput(call_id=id, output=(TextPart(_json(part.get("output"))),))
     if state == "output-error":
@@ -277,7 +277,7 @@ def _output(part: Object, state: str, id: str, where: str) -> ToolOutput:
 
 
 def _json(value: Json) -> str:
-    """A value as a model reads it: a string as it is."""
+    """A value as text for a model: a string unchanged."""
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 

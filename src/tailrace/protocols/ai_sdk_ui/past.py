@@ -27,7 +27,7 @@ from tailrace.protocols.fields import Object
 
 
 def chunks(request: RunRequest) -> list[Object]:
-    """The chunks of one step; none where the run began a message of its own."""
+    """The chunks of one step; none if the run began a message of its own."""
     if not request.client_names:
         return []
     items = (*request.history, *request.input)
@@ -60,7 +60,7 @@ def _item(item: Item, id: str, theirs: set[str]) -> Iterator[Object]:
                 **_flags(item.call_id, theirs),
             }
         case ProviderItem():
-            pass  # no part of a UI message makes one
+            pass  # no part of a UI message becomes such an item
         case _:
             assert_never(item)
 
@@ -77,5 +77,5 @@ def _flags(call_id: str, theirs: set[str]) -> Object:
 
 
 def _output(text: str) -> Json:
-    """An output that the client gave as a structure is one again."""
+    """An output that the client sent as an object is an object again."""
     return wire.arguments(text, custom=False) if text[:1] in ("{", "[") else text

@@ -38,7 +38,7 @@ NOTHING_SAID = frozenset(
         "steering-message",
     }
 )
-"""Chunks of ai 7 that say nothing an agent said, as data parts do. Any other is no chunk."""
+"""Chunks of ai 7 without content of an agent, like data parts. Any other type is not a chunk."""
 
 
 class UiReader(ObjectReader):

@@ -1,7 +1,8 @@
 """`POST /api/chat` as `DefaultChatTransport` sends it, as a run request or an answer.
 
-The messages that a client sends are the history, also if this server has others: a person may have edited
-them, or ask for another answer. For a client that sends only its new `message`, the server adds the history.
+The messages that a client sends are the history, even if this server has others: a person may have edited
+them, or request another answer. For a client that sends only its new `message`, the server adds the
+history.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def _messages(fields: Object) -> tuple[bool, list[DecodedMessage]]:
 
 
 def _new(decoded_messages: list[DecodedMessage]) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-    """What was before, and what is new: the user's last message, or the client's outputs at the end."""
+    """The history, and the new items: the user's last message, or the client's outputs at the end."""
     past, last = messages.before(decoded_messages[:-1]), decoded_messages[-1]
     count = last.outputs if last.role == "assistant" else len(last.items)
     cut = len(last.items) - count

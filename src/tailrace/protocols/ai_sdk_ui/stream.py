@@ -155,7 +155,7 @@ class UiMessageEncoder(CallEncoder[UiTextPart | UiToolPart, UiToolPart]):
             self._dispatches[event.agent] = ids.item_id("call", self.run, payload.call)
 
     def _on_agent_completed(self, event: t.Event, payload: t.AgentCompleted) -> None:
-        self._reply_ended = True  # also a reply that failed is over
+        self._reply_ended = True  # also a reply that failed has ended
 
     def _on_item_started(self, event: t.Event, payload: t.ItemStarted) -> None:
         if not self._roster.shows(event.node):
@@ -167,7 +167,7 @@ class UiMessageEncoder(CallEncoder[UiTextPart | UiToolPart, UiToolPart]):
                 call = UiToolPart(self, payload, event.agent)
                 self._items[payload.item] = self._calls[payload.item] = call
             case "provider" | "image" | "audio":
-                pass  # shown when they are whole, or not at all
+                pass  # shown when they are complete, or not at all
 
     def _show_part(self, event: t.Event, part: Part) -> None:
         chunk = wire.file(part)
@@ -217,7 +217,7 @@ class UiMessageEncoder(CallEncoder[UiTextPart | UiToolPart, UiToolPart]):
                 self._last({"type": "abort"})
 
     def _close(self) -> None:
-        """Nothing of this turn follows but its end."""
+        """Only the end of this turn follows."""
         if self._speaker:
             self._speaker = ""
             self.emit(wire.data("subagent-end", None))
@@ -232,7 +232,7 @@ class UiMessageEncoder(CallEncoder[UiTextPart | UiToolPart, UiToolPart]):
         self._last({"type": "finish", "messageMetadata": {wire.KEY: metadata}})
 
     def _last(self, chunk: Object) -> None:
-        """The chunk that ends the stream; its position is one of its own, before it."""
+        """The chunk that ends the stream; its position has a chunk of its own, before it."""
         self.done = True
         terminal = (self._progress % self._number).replace(b'"terminal":false', b'"terminal":true')
         self._frames += [terminal, frame(chunk), wire.DONE]

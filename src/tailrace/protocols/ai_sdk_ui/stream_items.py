@@ -16,7 +16,7 @@ CUT_OFF = "The call was cut off before it was whole."
 
 
 class UiEmitter(Protocol):
-    """What a part needs of the encoder."""
+    """The methods of the encoder that a part uses."""
 
     @property
     def run(self) -> str: ...
@@ -39,10 +39,10 @@ class UiEmitter(Protocol):
 
 
 class UiTextPart:
-    """A message or reasoning: one UI part for each content part that has any text.
+    """A message or reasoning: one UI part for each content part with text.
 
-    Parts begin with their first text, so that nothing empty shows. One that was cut off says so in its
-    `providerMetadata`, which is all the room there is.
+    A part begins with its first text, so that no empty part is shown. An interrupted part is marked in its
+    `providerMetadata`, the only field for that.
     """
 
     def __init__(self, stream: UiEmitter, start: t.ItemStarted, agent: str) -> None:
@@ -111,7 +111,7 @@ class UiToolPart:
     """A tool call. One that runs here is `dynamic` and `providerExecuted`, so that no client tries to run
     it; one that the client runs is a static part, `tool-<name>`.
 
-    Its id is our own: a model's may come twice in a message, and a client finds parts by it.
+    Its id is our own: a model may use an id twice in a message, and a client finds parts by it.
     """
 
     def __init__(self, stream: UiEmitter, start: t.ItemStarted, agent: str) -> None:
@@ -131,7 +131,7 @@ class UiToolPart:
         self._delta = stream.with_position(template)
 
     def abandon(self, agent: str) -> None:
-        """A call needs no mark: it ends as incomplete."""
+        """Does nothing: the call ends as incomplete."""
 
     def take(self, payload: t.Payload) -> None:
         if isinstance(payload, t.ArgumentsDelta):

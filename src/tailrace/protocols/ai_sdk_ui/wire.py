@@ -1,8 +1,8 @@
-"""Pieces of the chunks: what a frame is made of, and our words in the AI SDK's.
+"""Chunks of the stream, and the AI SDK's names for our values.
 
 Every chunk here has only fields that all versions from 5.0.0 on know: the early ones end the chat at any
-other. So what has no field of its own (why a reply ended, what it cost) rides in `messageMetadata` and
-`providerMetadata`, under the key `tailrace`.
+other. So values without a field of their own (the reason of a reply's end, its usage) are in
+`messageMetadata` and `providerMetadata`, under the key `tailrace`.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ RESERVED_NAMES = frozenset(
         "toolCall",
     }
 )
-"""Names of data parts that mean something here; custom events of the same name are not shown."""
+"""Names of data parts with a meaning here; custom events of the same name are not shown."""
 
 DOCUMENT = "text/plain"
-"""What a cited document is said to be: the chunk wants one, a citation names none (as AI SDK does)."""
+"""The media type of a cited document: the chunk requires one, a citation has none (as in the AI SDK)."""
 OURS: Object = {"providerExecuted": True, "dynamic": True}
 """On every chunk of a tool that runs here, so that no client tries to run it."""
 
@@ -47,14 +47,14 @@ def data(name: str, value: Json) -> Object:
 
 
 def progress(response: str) -> bytes:
-    """The position after a chunk, as a template: its number is still to be filled in."""
+    """The position after a chunk, as a template without its number."""
     value = {"responseId": response, "sequenceNumber": 0, "terminal": False}
     chunk = {**data("streamProgress", value), "transient": True}
     return frame(chunk).replace(b"%", b"%%").replace(b":0,", b":%d,", 1)
 
 
 def arguments(text: str, *, custom: bool) -> Json:
-    """A call's arguments as the value they spell, or as the text they are."""
+    """A call's arguments as a JSON value, or as text if they are not JSON."""
     if custom:
         return text
     try:
@@ -66,7 +66,7 @@ def arguments(text: str, *, custom: bool) -> Json:
 
 
 def file(part: Part) -> Object | None:
-    """A picture or a sound as a chunk; None where there is nothing to show it by."""
+    """An image or audio as a chunk; None without a URL."""
     media_source = media.source_of(part)
     if media_source is None:
         return None
@@ -74,7 +74,7 @@ def file(part: Part) -> Object | None:
 
 
 def source(annotation: dict[str, Json], id: str) -> Object | None:
-    """A citation as a chunk: of an address, or of a document by its name; None for one that has neither."""
+    """A citation as a chunk: of a URL, or of a document by its name; None for one that has neither."""
     url, title = annotation.get("url"), annotation.get("title")
     if isinstance(url, str) and url:
         title_field = {"title": title} if isinstance(title, str) else {}
@@ -87,14 +87,14 @@ def source(annotation: dict[str, Json], id: str) -> Object | None:
 
 
 def finish_reason(end: t.RunCompleted | t.RunIncomplete, *, calls: bool) -> str:
-    """Why the reply stopped, in the AI SDK's words."""
+    """The reason why the reply stopped, in the AI SDK's terms."""
     if isinstance(end, t.RunIncomplete):
         return "content-filter" if end.reason == "content_filter" else "length"
     return "tool-calls" if calls else "stop"
 
 
 def usage(totals: Totals) -> Object:
-    """Tokens by the names of the AI SDK's `LanguageModelUsage`."""
+    """Tokens in the fields of the AI SDK's `LanguageModelUsage`."""
     fields: Object = {
         "inputTokens": totals.input,
         "outputTokens": totals.output,
@@ -105,12 +105,12 @@ def usage(totals: Totals) -> Object:
 
 
 def cut(status: str) -> Object:
-    """The `providerMetadata` of a part that ended before it was whole."""
+    """The `providerMetadata` of a part that ended before it was complete."""
     return {KEY: {"status": status}}
 
 
 def is_abandoned(part: Object) -> bool:
-    """Whether a part that a client sends back was marked so."""
+    """Whether a part that a client sends back has this mark."""
     return (
         any_object(any_object(part.get("providerMetadata")).get(KEY)).get("status")
         == STATUS_ABANDONED

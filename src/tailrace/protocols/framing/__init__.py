@@ -1,1 +1,1 @@
-"""Bytes to frames and back, fed in any pieces."""
+"""Conversion between bytes and frames, in any chunking."""

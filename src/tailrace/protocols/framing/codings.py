@@ -1,7 +1,7 @@
-"""The content codings gzip, deflate and zstd, unpacked piece by piece as bytes are fed. Pure.
+"""The content codings gzip, deflate and zstd, decompressed piece by piece as bytes are fed. Pure.
 
-No piece is larger than `PIECE` (gzip, deflate) or what `ZSTD_INPUT` bytes can become, so who takes the pieces
-can stop in time, and can let others work between two.
+No piece is larger than `PIECE` (gzip, deflate) or the output of `ZSTD_INPUT` bytes, so a caller can stop in
+time, and can let other tasks run between two pieces.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from typing import Protocol
 import zstandard
 
 MEMBERS = 1_000
-"""Parts with a header of their own in one body; parallel compressors write some, none writes more."""
+"""Maximum number of members in one body; parallel compressors write several, none writes more."""
 INPUT = 65_536
 PIECE = 262_144
 ZSTD_INPUT = 128
-"""A block of four bytes can become 128 KiB, and zstandard's reader gives all of it at once."""
+"""Input bytes of zstd at a time: a block of four bytes can become 128 KiB, and zstandard's reader returns
+all of it at once."""
 ZSTD_WINDOW = 8_388_608
-"""What a reader of the content coding has to have at least, and a writer may ask for at most (RFC 9659)."""
+"""The window that every reader of the coding must support, and the largest that a writer may use (RFC
+9659)."""
 
 
 class BadCoding(Exception):
-    """The bytes are not of the coding, or have more than `MEMBERS` parts (`too_many`)."""
+    """The bytes are not of the coding, or have more than `MEMBERS` members (`too_many`)."""
 
     def __init__(self, *, too_many: bool = False) -> None:
         super().__init__()
@@ -31,7 +33,7 @@ class BadCoding(Exception):
 
 
 class Unpacker:
-    """One body in one coding. `whole` says that the bytes so far are a whole one."""
+    """One body in one coding. `whole`: the bytes so far are a complete body."""
 
     def __init__(self, coding: str) -> None:
         self._make = CODINGS[coding]
@@ -44,14 +46,14 @@ class Unpacker:
         return self._part is None and self._parts > 0
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What these bytes become, in pieces. Raises `BadCoding`."""
+        """The decompressed output of these bytes, in pieces. Raises `BadCoding`."""
         try:
             yield from self._decode(data)
         except (zlib.error, zstandard.ZstdError):
             raise BadCoding from None
 
     def _decode(self, data: bytes) -> Iterator[bytes]:
-        left = memoryview(data)  # what follows a part is not copied: there may be many parts
+        left = memoryview(data)  # the rest after a member is not copied: there may be many members
         while left:
             if self._part is None:
                 if self._parts == MEMBERS:
@@ -68,11 +70,11 @@ class Unpacker:
 
 class _CodedPart(Protocol):
     left: int
-    """How many of the bytes fed last are behind the part's end."""
+    """The number of the last fed bytes that follow the member's end."""
 
     @property
     def at_end(self) -> bool:
-        """Whether the part is whole."""
+        """Whether the member is complete."""
         ...
 
     def feed(self, data: memoryview) -> Iterator[bytes]:
@@ -127,7 +129,7 @@ def _gzip(_: bytes) -> _CodedPart:
 
 
 def _deflate(head: bytes) -> _CodedPart:
-    """zlib's form, as specified, or bare deflate, which many send."""
+    """zlib's format, as specified, or bare deflate, which many clients send."""
     first, second = head[0], head[1] if len(head) > 1 else 0
     has_header = first & 15 == 8 and (len(head) == 1 or (first * 256 + second) % 31 == 0)
     return _Inflater(zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)
@@ -146,6 +148,6 @@ CODINGS: Mapping[str, Callable[[bytes], _CodedPart]] = {
 
 
 def names(header: str) -> list[str]:
-    """The codings that a `Content-Encoding` names, in the order in which they were put on."""
+    """The codings of a `Content-Encoding` header, in the order in which they were applied."""
     words = (word.strip().lower() for word in header.split(","))
     return [word for word in words if word not in ("", "identity")]

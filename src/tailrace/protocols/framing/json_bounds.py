@@ -1,8 +1,8 @@
-"""How deep JSON is and how many values it has, seen before it costs anything to decode it. Pure.
+"""The depth of JSON and its number of values, determined before it is decoded. Pure.
 
-Decoders recurse, and what is near their limit can be read here and no more from the log, where it lies
-some levels deeper. No parser of ours looks: strings are cut out by one expression that never backs up, what
-is left is counted.
+Decoders recurse, and JSON near their limit can be decoded here but not from the log, where it is some
+levels deeper. JSON is not parsed for this: one expression without backtracking removes the strings, and the
+rest is counted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 
 MAX_DEPTH = 64
 MAX_VALUES = 200_000
-"""A value of two bytes takes fifty times as much once it is decoded."""
+"""Maximum number of values: a value of two bytes takes fifty times as much when it is decoded."""
 
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NO_BRACKET = bytes(code for code in range(256) if code not in b"[]{}")
@@ -19,7 +19,7 @@ _SQUARE = bytes.maketrans(b"{}", b"[]")
 
 
 def without_strings(body: bytes) -> bytes:
-    """JSON without what its strings say."""
+    """JSON without the content of its strings."""
     return _STRING.sub(b"", body)
 
 
@@ -37,7 +37,7 @@ def is_many(plain: bytes) -> bool:
 
 
 def fault(body: bytes) -> str:
-    """What is too much about JSON, or `""`; most has too few brackets and commas to be looked at."""
+    """The limit that JSON exceeds, or `""`; most has too few brackets and commas to be checked."""
     brackets = body.count(b"[") + body.count(b"{")
     if brackets <= MAX_DEPTH and body.count(b",") <= MAX_VALUES:
         return ""

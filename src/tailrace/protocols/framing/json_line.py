@@ -1,8 +1,8 @@
 """JSON as one line for every reader.
 
 Server-sent events end a line at LF and CR only, but common readers also split at the Unicode line ends
-(httpx's `iter_lines`, Python's `str.splitlines`), which JSON lets stand inside a string. So they are
-written as escapes, which mean the same.
+(httpx's `iter_lines`, Python's `str.splitlines`), which JSON allows inside a string. So they are written as
+equivalent escapes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ESCAPES = (
 
 
 def encode(value: object) -> bytes:
-    """A value as JSON with no character in it that any reader takes for the end of a line."""
+    """A value as JSON without any character that a reader takes for the end of a line."""
     text = _encode(value)
     if text.isascii():
         return text

@@ -17,14 +17,14 @@ from tailrace.events.items import Json
 _LONE = re.compile("[\ud800-\udfff]")
 _SHIFT = 0x100000
 HALF = re.compile("[\U0010d800-\U0010dfff]")
-"""Halves of characters: surrogates, moved into a private-use range. A reply that has halves and also a
-character of this range has one of them altered."""
+"""Halves of characters: surrogates, mapped to a private-use range. A reply with halves and a character of
+this range has one of them altered."""
 UNKNOWN = "\ufffd"
 """The replacement of half a character without its other half."""
 
 
 def decode(data: bytes) -> Json:
-    """The value of what is nearly JSON. Raises `ValueError`, `RecursionError`."""
+    """The value of nearly valid JSON. Raises `ValueError`, `RecursionError`."""
     return json.loads(
         data.decode("utf-8", "replace"),
         parse_constant=lambda _: None,
@@ -34,13 +34,13 @@ def decode(data: bytes) -> Json:
 
 
 def normal(data: bytes) -> bytes:
-    """The same as JSON. Raises `ValueError`, `RecursionError`."""
+    """The value as valid JSON. Raises `ValueError`, `RecursionError`."""
     text = json.dumps(decode(data), ensure_ascii=False)
     return _LONE.sub(lambda lone: chr(_SHIFT + ord(lone[0])), text).encode()
 
 
 def whole(text: str) -> tuple[str, str]:
-    """A text with its halves put together, and the half at its end that may still find its other one."""
+    """A text with its halves joined, and the half at its end that may still find its other one."""
     plain = HALF.sub(lambda half: chr(ord(half[0]) - _SHIFT), text)
     plain_text = plain.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
     rest = plain_text[-1:] if "\ud800" <= plain_text[-1:] <= "\udbff" else ""

@@ -1,9 +1,9 @@
-"""Server-sent events: bytes to events, fed in any pieces (WHATWG HTML, 9.2.6).
+"""Parses server-sent events from bytes, in any chunking (WHATWG HTML, 9.2.6).
 
-Reads what model servers really send: any line ending, comments, a BOM, several `data:` lines. `id` and
-`retry` mean nothing to us. Beyond the standard, nothing that a server says is dropped: a name without data
-is an event, lines that are of no field are a `stray` one, and the event that the end of the stream cuts off
-can be had from `close`.
+It reads what model servers really send: any line ending, comments, a BOM, several `data:` lines. `id` and
+`retry` are ignored. Beyond the standard, no content of a server is dropped: a name without data is an
+event, lines without a field are a `stray` one, and `close` returns the event that the end of the stream cut
+off.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import NamedTuple
 from tailrace.errors import ModelFailed
 
 MAX_EVENT = 16_777_216
-"""Bytes one event may have; a server that sends more is not talking to us."""
+"""Maximum size of one event, in bytes; a server that sends more does not send events of a model."""
 
 _LINE = re.compile(rb"\r\n|\n|\r")
 
 
 _FIELDS = frozenset((b"", b"data", b"event", b"id", b"retry"))
-"""What a line may begin with; a comment has no name."""
+"""The names of fields; a comment has none."""
 
 
 class SseEvent(NamedTuple):
-    """One event; `event` is empty where the server named none. `stray` is what was no event: `data` is all of
-    its lines."""
+    """One event; `event` is empty if the server named none. `stray`: lines that are not an event; `data` is
+    all of them."""
 
     event: str
     data: bytes
@@ -33,7 +33,7 @@ class SseEvent(NamedTuple):
 
 
 class SseDecoder:
-    """Feed bytes, get whole events. Each byte is looked at once, however small the pieces are."""
+    """Feed bytes, get complete events. Each byte is read once, however small the pieces are."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -61,11 +61,11 @@ class SseDecoder:
         return [event for block in blocks if (event := _event(block)) is not None]
 
     def close(self) -> list[SseEvent]:
-        """The stream ended: the event that nothing ended, if there is one."""
+        """The stream ended: the event without its terminator, if there is one."""
         return self.feed(b"\n\n") if self._pieces or self._rest else []
 
     def _keep(self, data: bytes) -> None:
-        """Put bytes by until their event is whole."""
+        """Buffer bytes until their event is complete."""
         if data:
             self._pieces.append(data)
             self._size += len(data)
@@ -73,9 +73,9 @@ class SseDecoder:
             raise ModelFailed(f"The model server sent an event of over {MAX_EVENT} bytes.")
 
     def _plain(self, data: bytes) -> bytes:
-        """The bytes with line feeds for all line endings, without the mark that may begin a stream.
+        """The bytes with line feeds for all line endings, without the BOM that may begin a stream.
 
-        A carriage return at the very end may be half of a line ending: it waits for what follows.
+        A carriage return at the very end may be half of a line ending: it waits for the next bytes.
         """
         if self._rest:
             data, self._rest = self._rest + data, b""

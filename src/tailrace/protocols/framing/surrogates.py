@@ -1,4 +1,4 @@
-"""Halves of characters in JSON: a client cut a text between the two escapes of one character. Pure."""
+"""Finds halves of characters in JSON: a client cut a text between the two escapes of one character. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 
 class Half(NamedTuple):
-    """A lone surrogate: its number, and the place of the text that holds it, as a `param`."""
+    """A lone surrogate: its number, and the position of its text, as a `param`."""
 
     code: int
     place: str
 
 
 def half_character(body: bytes) -> Half | None:
-    """The first lone surrogate in what would else be JSON; None where there is none."""
+    """The first lone surrogate in otherwise valid JSON; None if there is none."""
     if not _ESCAPE.search(body):
         return None
     try:

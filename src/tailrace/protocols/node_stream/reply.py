@@ -46,7 +46,7 @@ def jobs(summaries: Sequence[Summary], next: str) -> bytes:
 
 
 def job(run: str, state: RunState) -> bytes:
-    """A job: where it stands, what it put out, what it cost."""
+    """A job: its status, its output, its usage."""
     request = state.start_request()
     fields: Object = {
         "id": ids.job_id(run),
@@ -74,7 +74,7 @@ def job(run: str, state: RunState) -> bytes:
 
 
 def status(state: RunState) -> str:
-    """Where a run stands, in one word."""
+    """The status of a run, in one word."""
     match state.end:
         case None:
             return "waiting" if state.phase == "waiting" else "in_progress"

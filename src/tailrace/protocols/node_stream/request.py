@@ -1,4 +1,4 @@
-"""`POST /jobs`: what shall run, on what."""
+"""`POST /jobs`: the agent that shall run, and its input."""
 
 from __future__ import annotations
 

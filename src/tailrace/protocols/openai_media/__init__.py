@@ -1,1 +1,1 @@
-"""OpenAI's endpoints for pictures and speech, as model servers speak them."""
+"""OpenAI's endpoints for images and speech, as model servers implement them."""

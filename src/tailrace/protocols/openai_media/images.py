@@ -1,5 +1,5 @@
-"""`POST /images/generations`: a prompt out, a picture back, with previews on the way where the server
-streams them (`image_generation.partial_image`, `.completed`); a server that does not answers in JSON.
+"""`POST /images/generations`: from a prompt to an image, with previews if the server streams them
+(`image_generation.partial_image`, `.completed`); other servers answer in JSON.
 
 Fields and events follow `ImagesResponse` and `ImageGenStreamEvent` of openai 3.52.
 """
@@ -27,7 +27,7 @@ MEDIA_TYPES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 
 
 class ImagesCodec:
-    """`UpstreamCodec` for pictures. Options of the request (`size`, `quality` …) are passed on."""
+    """`UpstreamCodec` for images. Options of the request (`size`, `quality` …) are passed on."""
 
     dialect: str = "images"
 
@@ -50,7 +50,7 @@ class ImagesCodec:
 
 
 class ImagesDecoder(SseReplyDecoder):
-    """One picture: a stream of events, or one JSON document."""
+    """One image: a stream of events, or one JSON document."""
 
     def __init__(self, model: str) -> None:
         super().__init__(model)

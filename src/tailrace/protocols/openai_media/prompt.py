@@ -1,4 +1,4 @@
-"""What a picture or a piece of speech is made from: the text of what was said, and the caller's options."""
+"""The input of an image or of speech: the text of the conversation, and the caller's options."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def prompt(request: ModelRequest) -> str:
 
 
 def options(request: ModelRequest, dialect: str) -> dict[str, Json]:
-    """Parameters meant for this very endpoint."""
+    """Parameters for this endpoint."""
     return request.settings.extra if request.settings.origin == dialect else {}

@@ -1,6 +1,7 @@
-"""`POST /audio/speech`: a text out, audio back as it is made, in plain bytes.
+"""`POST /audio/speech`: from a text to audio, streamed as plain bytes.
 
-Fields follow `SpeechCreateParams` of openai 3.52. The bytes are shown as base64 in pieces that join.
+Fields follow `SpeechCreateParams` of openai 3.52. The bytes are shown as base64 in pieces that can be
+joined.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tailrace.protocols.upstream import http_failure
 FORMAT = "mp3"
 VOICE = "alloy"
 MAX_AUDIO = 64_000_000
-"""Bytes of one piece of speech; a server that sends more is not talking to us."""
+"""Maximum size of one reply, in bytes; a server that sends more does not send speech."""
 
 
 class SpeechCodec:
@@ -45,7 +46,7 @@ class SpeechCodec:
 
 
 class SpeechDecoder:
-    """One piece of speech: it ends when the body does."""
+    """One reply of speech: it ends with the body."""
 
     def __init__(self, model: str, form: str) -> None:
         self.failure: ModelFailed | None = None

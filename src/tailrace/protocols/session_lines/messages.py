@@ -1,4 +1,5 @@
-"""The model's replies as assistant messages: what a reply holds while it streams, and the whole of it."""
+"""The model's replies as assistant messages: the content of a reply while it streams, and the complete
+message."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ Frame = Callable[[e.Line], bytes]
 
 
 def usage(totals: Totals) -> m.SessionUsage:
-    """Tokens as sessions count them."""
+    """Tokens in the form of sessions."""
     return m.SessionUsage(
         input_tokens=totals.input - totals.cached - totals.cache_write,
         output_tokens=totals.output,
@@ -49,13 +50,13 @@ def usage(totals: Totals) -> m.SessionUsage:
 
 
 def arguments(call: ToolCall) -> dict[str, Json]:
-    """A call's arguments as an object, whatever the model wrote."""
+    """A call's arguments as an object, also if the model wrote something else."""
     value = object_in(call.arguments)
     return {"arguments": call.arguments} if value is None else value
 
 
 def contents(parts: Sequence[Part]) -> tuple[m.AnyContent, ...]:
-    """A message's parts; what has no form here is left out."""
+    """A message's parts, without those that sessions cannot show."""
     return tuple(content for part in parts if (content := _content(part)) is not None)
 
 
@@ -109,12 +110,12 @@ class SessionReply:
         return item in self._parts
 
     def delta(self, delta: Hot) -> list[bytes]:
-        """A piece of text or thought."""
+        """A piece of text or reasoning."""
         kind = (type(delta), delta.part)
         block = self._open.get(delta.item)
         frames: list[bytes] = []
         if block is not None and block[0][0] is not kind[0] and kind[0] in THOUGHTS:
-            return []  # of raw thoughts and their summary the one that came first is shown
+            return []  # raw thoughts and their summary: only the first of them is shown
         if block is None or block[0] != kind:
             frames, block = self._begin(delta.item, kind)
         return [*frames, _json(delta.text).join(block[1])]
@@ -125,7 +126,7 @@ class SessionReply:
         return self._update(m.CallDelta(content_index=index, delta=delta.text))
 
     def close_item(self, event: t.ItemCompleted) -> list[bytes]:
-        """An item of the reply is whole."""
+        """An item of the reply is complete."""
         indexes = self._parts.pop(event.item)
         block = self._open.pop(event.item, None)
         match event.content:
@@ -155,7 +156,7 @@ class SessionReply:
                 return []
 
     def whole(self, stop_reason: m.Stop, totals: Totals, error: str = "") -> m.AssistantMessage:
-        """The message as it ended."""
+        """The final message."""
         return msgspec.structs.replace(
             self.head,
             content=tuple(content for content in self._contents if content is not None),
@@ -167,7 +168,7 @@ class SessionReply:
     def _begin(
         self, item: int, kind: tuple[type[Hot], int]
     ) -> tuple[list[bytes], tuple[tuple[type[Hot], int], list[bytes]]]:
-        """A content begins: the line that says so, and what its deltas have in common."""
+        """A content begins: its first line, and the common part of its deltas."""
         thinks = kind[0] in THOUGHTS
         if thinks and self._parts[item]:
             index, frames = self._parts[item][-1], []  # all of an item's thoughts are one content

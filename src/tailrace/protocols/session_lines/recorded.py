@@ -1,7 +1,7 @@
 """A recorded session read back: its lines as payloads of one agent.
 
-Whether a call ran here shows only later: with `tool.before`, or not at all for a call that the client was
-to run. So a reply's calls wait until then.
+Whether a call ran on the server is known only later: from `tool.before`, which is absent for a call of the
+client. So the calls of a reply wait for that.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class SessionReader:
                     event.error.message, code=event.error.code or "server_error"
                 )
             case _:
-                pass  # what agents below and the host did has no payload of the main agent
+                pass  # events of subagents and of the host are not payloads of the main agent
 
     def _piece(self, piece: m.LlmStreamEvent) -> Iterator[t.Payload]:
         index = piece.content_index
@@ -89,7 +89,7 @@ class SessionReader:
             case m.CallEnd():
                 self._calls.append(piece.tool_call)
             case m.CallStart() | m.CallDelta():
-                pass  # the whole of it comes with its end
+                pass  # its end has the complete message
 
     def _on_message(
         self, message: m.AssistantMessage | m.UserMessage | m.ToolResultMessage
@@ -112,7 +112,7 @@ class SessionReader:
         yield from self._call_payloads(runs_on)
 
     def _call_payloads(self, runs_on: t.RunsOn) -> Iterator[t.Payload]:
-        """The reply's calls, and what it cost once nothing of it is open."""
+        """The reply's calls, and its usage once all of them are closed."""
         for call in self._calls:
             item = self._ordinals[call.id] = next(self._items)
             text = msgspec.json.encode(call.arguments).decode()

@@ -20,12 +20,12 @@ from tailrace.protocols.fields import (
 
 SURFACE = "session"
 MAX_NAME = 256
-"""Characters of a session's, tenant's or user's name."""
+"""Maximum length of the name of a session, tenant or user, in characters."""
 
 
 class SessionRequest(Struct, frozen=True):
-    """A decoded request; `agent` and `session` are empty where the client leaves them to the server.
-    `unknown` are the keys that say something this server does not know."""
+    """A decoded request; `agent` and `session` are empty if the client leaves them to the server. `unknown`
+    are the keys with values that this server does not know."""
 
     request: RunRequest
     agent: str

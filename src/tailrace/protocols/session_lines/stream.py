@@ -1,8 +1,8 @@
 """A run as lines of a session: events to one JSON object a line (agentrail's guide; order as in its code).
 
-The main agent's replies are the messages; agents below are shown by the host's events and by what they
-bring back, so that a reader who appends every `delta` gets the answer and nothing else. A model's failure
-ends the message with `stopReason` `error`, and the stream with `error`.
+The main agent's replies are the messages; subagents are shown by the host's events and by their results, so
+that a reader who appends every `delta` gets exactly the answer. A model's failure ends the message with
+`stopReason` `error`, and the stream with `error`.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ class SessionEncoder(FrameEncoder):
         if payload.purpose != "reply" or not self._main(event):
             return
         self._context = (payload.input, payload.output, self._context[2])
-        if event.agent not in self._replies:  # a reply of nothing
+        if event.agent not in self._replies:  # an empty reply
             self._begin_reply(event)
         self._end_reply(event.agent, STOPS[payload.finish], Totals.of(payload))
 
@@ -302,7 +302,7 @@ class SessionEncoder(FrameEncoder):
         {
             t.RunWaiting,
             t.RunResumed,
-            t.InputReceived,  # what follows shows it
+            t.InputReceived,  # the following events show it
             t.NodeCompleted,
             t.NodeFailed,
             t.AnnotationAdded,

@@ -1,4 +1,4 @@
-"""Agents below the main one, as the host's events of a session: spawned, working, done, closed."""
+"""Subagents as the host's events of a session: spawned, working, done, closed."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Orchestra:
             yield e.SubagentStatus(agent_id=agent, status="running")
 
     def over(self, end: t.RunEnd) -> Iterator[e.Line]:
-        """The line of the run's end, if there were agents below."""
+        """The line of the run's end, if it had subagents."""
         if not self._started:
             return
         failed = isinstance(end, t.RunFailed)

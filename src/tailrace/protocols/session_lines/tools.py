@@ -1,4 +1,4 @@
-"""Calls of tools, and of people, as events of a session."""
+"""Tool calls, and requests to people, as events of a session."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Tools:
         self._started_calls: set[int] = set()
 
     def add_call(self, item: int, call: ToolCall) -> None:
-        """A call is whole."""
+        """A call is complete."""
         self._calls[item] = call
 
     def call(self, item: int | None) -> ToolCall:
-        """A call; one without a name when there is none."""
+        """The call of an item; one without a name if there is none."""
         return self._calls.get(-1 if item is None else item) or ToolCall(call_id="", name="")
 
     def works(self, event: t.Event, payload: Work, turn: int) -> Iterator[e.Line]:
@@ -124,6 +124,6 @@ class Tools:
                     options=tuple(choices),
                 )
             case t.InputReceived():
-                pass  # what follows shows it
+                pass  # the following events show it
             case _:
                 assert_never(payload)

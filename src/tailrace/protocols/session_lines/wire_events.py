@@ -1,9 +1,9 @@
-"""Wire types of sessions: the events, one a line. Those of the runtime and of skills say what an agent does,
-those of the host what happens around it: context, failures, and agents below it.
+"""Wire types of sessions: the events, one a line. Those of the runtime and of skills describe the agent's
+work, those of the host its context, failures and subagents.
 
-Names and fields are those of agentrail's guide and, where its code says more, of the code (core 0.6). `delta`
-is text for the reader; `event` says what kind of piece it is. The message in `message.update` is a mere
-stand-in: the whole of it comes with `message.end`, so that a long answer is not sent a thousand times.
+Names and fields are those of agentrail's guide and, where its code has more, of the code (core 0.6).
+`delta` is text for the reader; `event` names the kind of piece. The message in `message.update` is a
+placeholder: `message.end` has the complete one, so that a long answer is not sent a thousand times.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Line(Struct, frozen=True, rename="camel", tag_field="type", kw_only=True, 
 
 
 class RuntimeLine(Line, frozen=True, kw_only=True):
-    """Base of the runtime's events: the run, how deep below the main agent, which of its turns."""
+    """Base of the runtime's events: the run, the depth below the main agent, the turn."""
 
     chain_id: str
     depth: int = 0
@@ -41,7 +41,7 @@ class SessionStart(RuntimeLine, frozen=True, kw_only=True, tag="session.start"):
 
 
 class TurnStart(RuntimeLine, frozen=True, kw_only=True, tag="turn.start"):
-    """A turn begins: a reply of the model and the tools it calls."""
+    """A turn begins: a reply of the model and the tools that it calls."""
 
 
 class MessageStart(RuntimeLine, frozen=True, kw_only=True, tag="message.start"):
@@ -59,7 +59,7 @@ class MessageUpdate(RuntimeLine, frozen=True, kw_only=True, tag="message.update"
 
 
 class MessageEnd(RuntimeLine, frozen=True, kw_only=True, tag="message.end"):
-    """The message is whole."""
+    """The message is complete."""
 
     message: Message
 
@@ -91,14 +91,14 @@ class ToolAfter(RuntimeLine, frozen=True, kw_only=True, tag="tool.after"):
 
 
 class TurnComplete(RuntimeLine, frozen=True, kw_only=True, tag="turn.complete"):
-    """The turn is over."""
+    """The turn has ended."""
 
     message: AssistantMessage
     tool_results: tuple[ToolResultMessage, ...]
 
 
 class MaxTurnsReached(RuntimeLine, frozen=True, kw_only=True, tag="max_turns_reached"):
-    """The agent stops, because it may not take another turn."""
+    """The agent stops, because it has used its last turn."""
 
     turn_count: int
 
@@ -141,13 +141,13 @@ class SubagentSpawn(RuntimeLine, frozen=True, kw_only=True, tag="subagent.spawn"
 
 
 class SubagentComplete(RuntimeLine, frozen=True, kw_only=True, tag="subagent.complete"):
-    """A dispatched agent is done."""
+    """A dispatched agent has ended."""
 
     child_session_id: str
 
 
 class SessionEnd(RuntimeLine, frozen=True, kw_only=True, tag="session.end"):
-    """The agent is done: the messages of this run, and what it cost."""
+    """The agent has ended: the messages of this run, and its usage."""
 
     messages: tuple[Message, ...]
     usage: SessionUsage
@@ -161,7 +161,7 @@ class SkillStart(Line, frozen=True, kw_only=True, tag="skill_start"):
 
 
 class SkillEnd(Line, frozen=True, kw_only=True, tag="skill_end"):
-    """A skill is done: an agent's `Custom("skill_end", {"skillName"})`."""
+    """A skill has ended: an agent's `Custom("skill_end", {"skillName"})`."""
 
     skill_name: str
 
@@ -201,7 +201,7 @@ class ContextCompactionEnd(Line, frozen=True, kw_only=True, tag="context_compact
 
 
 class SessionContextUsage(Line, frozen=True, kw_only=True, tag="context_usage"):
-    """How full the model's context was in the last turn."""
+    """The share of the model's context that the last turn used."""
 
     input_tokens: int
     output_tokens: int
@@ -209,7 +209,7 @@ class SessionContextUsage(Line, frozen=True, kw_only=True, tag="context_usage"):
 
 
 class ErrorDetail(HostObject, frozen=True, kw_only=True):
-    """What went wrong."""
+    """An error."""
 
     message: str
     code: str = ""
@@ -222,7 +222,7 @@ class Error(Line, frozen=True, kw_only=True, tag="error"):
 
 
 class OrchestrationTask(HostObject, frozen=True, kw_only=True):
-    """What a run of many agents was asked."""
+    """The task of a run with several agents."""
 
     id: str = field()
     kind: str = field()
@@ -269,7 +269,7 @@ class SubagentMessage(Line, frozen=True, kw_only=True, tag="subagent_message"):
 
 
 class SubagentStatus(Line, frozen=True, kw_only=True, tag="subagent_status"):
-    """What an agent is doing."""
+    """An agent's current action."""
 
     agent_id: str
     status: Literal["idle", "running", "waiting", "closing", "closed"]
@@ -294,21 +294,21 @@ class SubagentJob(HostObject, frozen=True, kw_only=True):
 
 
 class SubagentJobCompleted(Line, frozen=True, kw_only=True, tag="subagent_job_completed"):
-    """An agent's work is done."""
+    """An agent has completed its work."""
 
     agent_id: str
     job: SubagentJob
 
 
 class SubagentJobFailed(Line, frozen=True, kw_only=True, tag="subagent_job_failed"):
-    """An agent's work came to nothing."""
+    """An agent's work has failed."""
 
     agent_id: str
     job: SubagentJob
 
 
 class Wait(HostObject, frozen=True, kw_only=True):
-    """What an agent waits for."""
+    """The request for which an agent waits."""
 
     id: str = field()
     agent_id: str = field()
@@ -317,20 +317,20 @@ class Wait(HostObject, frozen=True, kw_only=True):
 
 
 class WaitRegistered(Line, frozen=True, kw_only=True, tag="wait_registered"):
-    """An agent below waits for a person."""
+    """A subagent waits for a person."""
 
     wait: Wait
 
 
 class WaitResolved(Line, frozen=True, kw_only=True, tag="wait_resolved"):
-    """It need not wait any longer."""
+    """It no longer waits."""
 
     wait_id: str
     resolution: str = ""
 
 
 class SubagentClosed(Line, frozen=True, kw_only=True, tag="subagent_closed"):
-    """An agent is gone."""
+    """An agent was closed."""
 
     agent_id: str
     reason: str = ""
@@ -338,7 +338,7 @@ class SubagentClosed(Line, frozen=True, kw_only=True, tag="subagent_closed"):
 
 
 class OrchestrationRunComplete(Line, frozen=True, kw_only=True, tag="orchestration_run_complete"):
-    """The run of several agents is over."""
+    """The run of several agents has ended."""
 
     run_id: str
     status: Literal["completed", "failed"]

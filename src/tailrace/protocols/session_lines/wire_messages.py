@@ -1,7 +1,7 @@
 """Wire types of sessions: the messages, their contents, and the pieces in which a reply streams.
 
-Names and fields are those of agentrail's guide and, where its code says more, of the code (core 0.6). The
-events that carry them: `wire_events.py`.
+Names and fields are those of agentrail's guide and, where its code has more, of the code (core 0.6). The
+events with these messages: `wire_events.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class TextContent(ContentBlock, frozen=True, tag="text"):
 
 
 class ThinkingContent(ContentBlock, frozen=True, tag="thinking"):
-    """What the model thought."""
+    """The model's reasoning."""
 
     thinking: str
 
@@ -38,7 +38,7 @@ class ImageContent(ContentBlock, frozen=True, tag="image"):
 
 
 class ToolCallContent(ContentBlock, frozen=True, tag="toolCall"):
-    """A call; `arguments` is `{"arguments": "…"}` where the model wrote no JSON object."""
+    """A call; `arguments` is `{"arguments": "…"}` if the model did not write a JSON object."""
 
     id: str
     name: str
@@ -59,7 +59,7 @@ class Cost(Struct, frozen=True, rename="camel", kw_only=True, gc=False):
 
 
 class SessionUsage(Struct, frozen=True, rename="camel", kw_only=True, gc=False):
-    """Tokens; `input_tokens` leaves out what was read from or written to a cache."""
+    """Tokens; `input_tokens` excludes those read from or written to a cache."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -70,7 +70,7 @@ class SessionUsage(Struct, frozen=True, rename="camel", kw_only=True, gc=False):
 
 
 class UserMessage(Struct, frozen=True, rename="camel", tag_field="role", tag="user", gc=False):
-    """What the user said; `timestamp` in milliseconds since the epoch."""
+    """A message of the user; `timestamp` in milliseconds since the epoch."""
 
     content: tuple[AnyContent, ...]
     timestamp: int
@@ -103,7 +103,7 @@ class AssistantMessage(
 class ToolResultMessage(
     Struct, frozen=True, rename="camel", tag_field="role", tag="toolResult", kw_only=True, gc=False
 ):
-    """What a tool answered."""
+    """The result of a tool."""
 
     tool_call_id: str
     tool_name: str
@@ -113,7 +113,7 @@ class ToolResultMessage(
 
 
 class PartialMessage(Struct, frozen=True, tag_field="role", tag="assistant", gc=False):
-    """Stands for the message that is being said; its content comes whole with `message.end`."""
+    """The placeholder for a message that streams; its content comes with `message.end`."""
 
     content: tuple[AnyContent, ...] = ()
 
@@ -130,7 +130,7 @@ class StreamPiece(
     omit_defaults=True,
     gc=False,
 ):
-    """Base of the kinds of pieces a reply is made of."""
+    """Base of the pieces of a reply."""
 
     content_index: int = field()
 
@@ -146,23 +146,23 @@ class TextDeltaPiece(StreamPiece, frozen=True, kw_only=True, tag="text_delta"):
 
 
 class TextEnd(StreamPiece, frozen=True, kw_only=True, tag="text_end"):
-    """The text is whole."""
+    """The text is complete."""
 
     content: str = field()
 
 
 class ThinkingStart(StreamPiece, frozen=True, kw_only=True, tag="thinking_start"):
-    """Thinking begins."""
+    """Reasoning begins."""
 
 
 class ThinkingDelta(StreamPiece, frozen=True, kw_only=True, tag="thinking_delta"):
-    """A piece of thinking."""
+    """A piece of reasoning."""
 
     delta: str = field()
 
 
 class ThinkingEnd(StreamPiece, frozen=True, kw_only=True, tag="thinking_end"):
-    """The thought is whole."""
+    """The reasoning is complete."""
 
     content: str = field()
 
@@ -178,7 +178,7 @@ class CallDelta(StreamPiece, frozen=True, kw_only=True, tag="toolcall_delta"):
 
 
 class CallEnd(StreamPiece, frozen=True, kw_only=True, tag="toolcall_end"):
-    """The call is whole."""
+    """The call is complete."""
 
     tool_call: ToolCallContent = field()
 
@@ -197,7 +197,7 @@ LlmStreamEvent: TypeAlias = (
 
 
 class Result(Struct, frozen=True, rename="camel", kw_only=True, gc=False):
-    """A tool's result, or what it said on the way."""
+    """A tool's result, or a progress message."""
 
     content: tuple[AnyContent, ...]
     details: Json = None
