@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if sys.version_info < (3, 11):  # noqa: UP036 - where pip has not been asked
     _OLD = "tailrace needs Python 3.11 or later; this is Python %d.%d." % sys.version_info[:2]  # noqa: UP031
-    if sys.argv[:1] == ["-m"]:  # of `python -m tailrace`
+    if sys.argv[:1] == ["-m"]:  # the process is `python -m tailrace`
         sys.exit(_OLD)
     raise ImportError(_OLD)
 
@@ -62,7 +62,7 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    """Each name is imported when it is asked for: every module of ours begins by importing this one."""
+    """Each name is imported on first use: every module of ours begins by importing this one."""
     if name not in _WHERE:
         raise AttributeError(name)
     return getattr(importlib.import_module(_WHERE[name]), name)

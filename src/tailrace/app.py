@@ -61,7 +61,7 @@ class App:
 
         def add(function: Function) -> Function:
             self._add(name, GeneratorRuntime(name, function, restarts=restarts))
-            if restarts:  # also where a configuration names the function by `entry`
+            if restarts:  # also if a configuration names the function by `entry`
                 setattr(function, RESTARTS, True)
             return function
 
@@ -110,7 +110,7 @@ class App:
             yield
 
     async def close(self) -> None:
-        """For an app that mounts this one without its lifespan: hand over what runs, close what is open."""
+        """For an app that mounts this one without its lifespan: hand over live runs, close everything."""
         if self._instance is not None:
             await self._instance.lifecycle.close()
 

@@ -1,2 +1,2 @@
-"""Composition: which store, runtimes, models and limits a configuration means. `instance.py` puts them
+"""Composition: from a configuration to its store, runtimes, models and limits. `instance.py` puts them
 together."""

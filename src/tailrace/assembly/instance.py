@@ -97,7 +97,7 @@ def application(config: Config, instance: Instance, *, surfaces: bool = True) ->
 
 
 def memory_store() -> Store:
-    """A store in memory, which keeps nothing after the process."""
+    """A store in memory, which is lost with the process."""
     settings = StoreSettings(url=registry.MEMORY, folder=Path())
     return registry.driver(settings.url).parts(settings).store
 

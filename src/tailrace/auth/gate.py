@@ -1,8 +1,8 @@
-"""Who may come in: credentials of a request to a principal, or a refusal.
+"""Authentication of a request: from its credentials to a principal, or a refusal.
 
-Clients name a key in many ways: `Authorization: Bearer`, `X-API-Key`, `x-oauth-access-token`, several at
-once (an SDK insists on a key of its own beside the one that counts). Any that is good wins; one that is
-not does no harm beside it.
+Clients send a key in several headers: `Authorization: Bearer`, `X-API-Key`, `x-oauth-access-token`, some in
+several at once (an SDK always sends a key of its own beside the valid one). One valid key is enough; an
+invalid one beside it is ignored.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ UNSAID = GivenLimits()
 
 
 class Gate:
-    """The gate of one server. `open` says that it may stand open while there are no tokens (loopback)."""
+    """The gate of one server. `open`: requests without a key are allowed while there are no tokens
+    (loopback)."""
 
     def __init__(
         self,
@@ -59,7 +60,7 @@ class Gate:
         return principal
 
     async def still(self, headers: Mapping[str, str], who: Principal) -> bool:
-        """Whether these headers would let `who` in now; yes while that cannot be said."""
+        """Whether these headers would still authenticate `who`; true while that cannot be determined."""
         try:
             principal = await self._principal(headers)
         except Unauthorized:
@@ -73,7 +74,7 @@ class Gate:
         )
 
     async def stands_open(self) -> bool:
-        """Whether everybody who reaches the server may do everything."""
+        """Whether every client that reaches the server may do everything."""
         return self._open and self._verifier is None and not await self.tokens.any()
 
     def _with_accounts(self, who: Principal) -> Principal:

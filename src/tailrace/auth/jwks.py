@@ -18,12 +18,12 @@ import jwt
 logger = logging.getLogger("tailrace.auth")
 
 Fetch = Callable[[], Awaitable[bytes]]
-"""Gives the provider's document. Raises `OSError`."""
+"""Fetches the provider's document. Raises `OSError`."""
 
 LIFE_SECONDS = 600.0
 """The age at which keys are fetched again; a key that the provider has withdrawn is then invalid."""
 FAILED_SECONDS = 2.0
-"""A provider that did not answer is left alone for so long."""
+"""The delay before a provider that did not respond is asked again."""
 
 
 class Keys:
@@ -45,7 +45,7 @@ class Keys:
             return None
         if self._may_fetch(kid):
             async with self._asking:
-                if self._may_fetch(kid):  # who waited finds what the first one got
+                if self._may_fetch(kid):  # a caller that waited finds the result of the first one
                     await self._ask()
         return self._keys.get(kid) if self._clock() < self._old else None
 

@@ -1,7 +1,7 @@
 """OAuth access tokens: JSON Web Tokens that an identity provider signed.
 
-Checked are signature, issuer, audience and expiry; which algorithms count is configured, never taken from
-the token. Keys come from the provider's JWKS, which is cached and asked again for an unknown key.
+Signature, issuer, audience and expiry are checked; the accepted algorithms are configured, never taken from
+the token. Keys come from the provider's JWKS, which is cached and fetched again for an unknown key.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from tailrace.auth.principal import SCOPES, Principal, Scope, fault_of
 logger = logging.getLogger("tailrace.auth")
 
 LEEWAY = 30
-"""Seconds that clocks may differ."""
+"""Allowed difference between clocks, in seconds."""
 WithoutUser: TypeAlias = Literal["refuse", "whole_tenant"]
-"""What a token without the claim of the user is worth."""
+"""The treatment of a token without the user claim."""
 USUAL: frozenset[Scope] = frozenset(("run", "read"))
 
 
@@ -44,15 +44,15 @@ class JwtSettings(Struct, frozen=True, kw_only=True):
 
 
 class JwtVerifier:
-    """Turns a token into a principal, or into nothing."""
+    """Turns a token into a principal, or None."""
 
     def __init__(self, settings: JwtSettings, fetch: Fetch | None = None) -> None:
-        """`fetch` gives the provider's JWKS, unless there is a secret."""
+        """`fetch` fetches the provider's JWKS, unless there is a secret."""
         self._settings = settings
         self._keys = None if fetch is None else Keys(fetch, settings.cooldown_seconds)
 
     async def principal(self, token: str) -> Principal | None:
-        """Who shows this token; None when it is none of this provider's, or no longer good."""
+        """The principal of a token; None if the provider did not sign it, or it is no longer valid."""
         if token.count(".") != 2:
             return None
         try:
@@ -94,8 +94,9 @@ class JwtVerifier:
         return Principal(tenant, user, scopes)
 
     def _scopes(self, claims: dict[str, Any]) -> frozenset[Scope] | None:
-        """Our scopes in a list or in words, None for what is neither. A provider that names none of ours
-        gives `run` and `read`; one that names what begins like ours gives what is known of that alone."""
+        """Our scopes in a claim that is a list or a string, None for any other value. A provider that uses
+        none of ours grants `run` and `read`; one that uses any name with our prefix grants exactly the
+        known ones."""
         claim = claims.get(self._settings.scope_claim, "")
         words = claim.split() if isinstance(claim, str) else claim
         if not _are_texts(words):
@@ -116,7 +117,7 @@ def _are_texts(words: object) -> TypeGuard[list[str]]:
 
 
 def _name(claims: dict[str, Any], claim: str) -> str | None:
-    """The name of a tenant or a user in a claim; None where there is none."""
+    """The name of a tenant or a user in a claim; None for an invalid one."""
     fault = fault_of(claims[claim]) if claim in claims else "is missing"
     if fault:
         _refuse(claim, fault)

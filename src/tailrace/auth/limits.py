@@ -1,4 +1,4 @@
-"""What one caller may use up, and how often it may ask. Why it is like this: docs/adr/0008."""
+"""The limits of one caller: its resources, and its rate of requests. The reasons are in docs/adr/0008."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import Struct
 from tailrace.errors import TooMany
 
 MOST_ACCOUNTS = 16_384
-"""Accounts whose requests are remembered at most."""
+"""Maximum number of accounts whose requests are remembered."""
 MINUTE = 60.0
 
 
@@ -36,13 +36,13 @@ class Limits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 NO_LIMITS = Limits()
 EACH = Limits(concurrent_runs=100, requests_per_minute=1_200, readers_per_run=50)
-"""What a key may use up where the configuration says nothing else."""
+"""The default limits of a key."""
 TENANT = Limits(concurrent_runs=1_000, requests_per_minute=12_000, readers_per_run=500)
-"""The same for all keys of a tenant together. What a day may cost only the operator knows."""
+"""The default limits of all keys of a tenant together. Only the operator knows the cost of a day."""
 
 
 class GivenLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`Limits` as a configuration gives them: None for what it does not say."""
+    """`Limits` in a configuration: None for those that it does not set."""
 
     concurrent_runs: int | None = None
     requests_per_minute: int | None = None
@@ -52,7 +52,7 @@ class GivenLimits(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     readers_per_run: int | None = None
 
     def over(self, others: Limits) -> Limits:
-        """These, and `others` where they say nothing."""
+        """These limits, completed by `others`."""
         limits = msgspec.structs.asdict(self)
         return others.but({key: value for key, value in limits.items() if value is not None})
 
@@ -66,14 +66,14 @@ class Account(Struct, frozen=True):
 
 
 class Rates:
-    """Requests a minute: a bucket for each account, full at first, that fills steadily. In memory."""
+    """A limit of requests a minute: a token bucket for each account, in memory."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._free_at: dict[str, float] = {}
 
     def take(self, accounts: Sequence[Account]) -> None:
-        """Count a request. Raises `TooMany`, and counts nothing, when one of the accounts has no room."""
+        """Count a request. Raises `TooMany`, and counts nothing, if the bucket of an account is empty."""
         limited_accounts = [account for account in accounts if account.limits.requests_per_minute]
         if not limited_accounts:
             return
@@ -84,7 +84,7 @@ class Rates:
             self._forget(now)
 
     def _next(self, account: Account, now: float) -> float:
-        """When the bucket is full again after one more request: never more than a minute from now."""
+        """The time at which the bucket is full again after one more request: at most a minute from now."""
         rate = account.limits.requests_per_minute
         full = max(self._free_at.get(account.key, 0.0), now) + MINUTE / rate
         wait = full - now - MINUTE
@@ -97,5 +97,5 @@ class Rates:
         return full
 
     def _forget(self, now: float) -> None:
-        """Full buckets say nothing."""
+        """Remove full buckets, which have no effect."""
         self._free_at = {key: full for key, full in self._free_at.items() if full > now}

@@ -18,14 +18,14 @@ SCOPES: tuple[Scope, ...] = ("run", "read", "admin")
 
 
 MOST_NAME = 256
-"""Characters of the name of a tenant or a user."""
+"""Maximum length of the name of a tenant or a user, in characters."""
 BLANK = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-"""Letters and signs that show nothing."""
+"""Letters and signs without a visible form."""
 TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""What turns the text around it around: a name that is shown as another one."""
+"""Characters that reverse the text around them: a name with one is shown as another name."""
 NO_NAME = frozenset({"Cc", "Cs", "Zl", "Zp"})
-"""Kinds of characters that no name has: controls (one stands between names in keys of records), halves of
-characters, ends of lines."""
+"""Categories of characters that no name may have: controls (one separates names in keys of records), halves
+of characters, ends of lines."""
 
 
 class Principal(Struct, frozen=True):
@@ -41,7 +41,7 @@ class Principal(Struct, frozen=True):
     accounts: tuple[Account, ...] = ()
 
     def may(self, scope: Scope) -> bool:
-        """Whether this principal may do what `scope` stands for; who may start runs may look at them."""
+        """Whether this principal has a scope; `run` includes `read`."""
         return bool(self.scopes & {scope, "admin"}) or (scope == "read" and "run" in self.scopes)
 
 
@@ -50,8 +50,9 @@ LOCAL = Principal("local")
 
 
 def fault_of(name: object) -> str:
-    """Why a value cannot be the name of a tenant or a user, as the rest of a sentence that begins with "the
-    user"; `""` if it can. Names are compared character by character, without normalisation."""
+    """The reason why a value cannot be the name of a tenant or a user, as the rest of a sentence that
+    begins with "the user"; `""` if it can. Names are compared character by character, without
+    normalisation."""
     if not isinstance(name, str):
         return "is no text"
     if len(name) > MOST_NAME:

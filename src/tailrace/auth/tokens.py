@@ -21,14 +21,14 @@ from tailrace.log.contract import Record, Records
 BUCKET = "tokens"
 PREFIX = "oat_"
 MOST_SECRETS = 2_000
-"""Milliseconds for which a token that was looked up is believed: so long a revoked one may still work."""
+"""Milliseconds for which a looked-up token is cached: a revoked one may still work for this time."""
 MOST_TOKENS = 4_096
-"""Tokens remembered at most, wrong ones included."""
+"""Maximum number of cached tokens, including invalid ones."""
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is known of a token. Times in milliseconds since the epoch; `expires` 0 for never. `limits` are
-    those of its own, by the names of `Limits`."""
+    """The stored data of a token. Times in milliseconds since the epoch; `expires` 0 for never. `limits`
+    are its own, by the names of `Limits`."""
 
     id: str
     name: str
@@ -59,7 +59,7 @@ class Tokens:
     """The tokens in a store's records."""
 
     def __init__(self, records: Callable[[], Records], clock: Callable[[], int]) -> None:
-        """`records` gives the records of a store that need not be open yet."""
+        """`records` returns the records of a store that need not be open yet."""
         self._records = records
         self._clock = clock
         self._cache: dict[str, tuple[int, Token | None]] = {}
@@ -76,11 +76,11 @@ class Tokens:
         return secret
 
     async def all(self) -> Sequence[Token]:
-        """Every token there is, revoked and expired ones too."""
+        """All tokens, including revoked and expired ones."""
         return [_token(record) for record in await self._scan()]
 
     async def revoke(self, id: str) -> Token:
-        """Let a token be worth nothing from now on. Raises `NotFound`."""
+        """Revoke a token. Raises `NotFound`."""
         for record in await self._scan():
             token = _token(record)
             if token.id == id:
@@ -91,7 +91,7 @@ class Tokens:
         raise NotFound(f"No token found with id '{id}'.", code="not_found")
 
     async def find(self, secret: str) -> Token | None:
-        """The token that a client showed, if there is one and it still stands."""
+        """The token with this secret, if it exists and is valid."""
         key, now = _hash(secret), self._clock()
         until, token = self._cache.get(key, (0, None))
         if now >= until:
@@ -103,8 +103,8 @@ class Tokens:
         return token if token is not None and token.stands(now) else None
 
     async def any(self) -> bool:
-        """Whether there is any token at all, so that those who have none are strangers: once there is one,
-        there always is, since revoked ones stay."""
+        """Whether any token exists, so that requests need one: once there is one there always is, since
+        revoked ones stay."""
         if self._some:
             return True
         now = self._clock()

@@ -1,7 +1,7 @@
 """Settings, parsed once: tailrace.toml to frozen structs, or a line for each fault.
 
-Each names the file, the line and, for a misspelt name, the nearest valid one. Nothing is
-started, opened or imported here; `assembly.py` does that.
+Each fault names the file, the line and, for a misspelt name, the nearest valid one. Nothing is started,
+opened or imported here; `assembly/` does that.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ INNER = (
 
 
 class Read(NamedTuple):
-    """A configuration as far as it can be read; its faults are in `reader.faults`."""
+    """The readable part of a configuration; its faults are in `reader.faults`."""
 
     config: Config
     reader: ConfigReader
@@ -75,7 +75,7 @@ def load(path: Path) -> Config:
 
 
 def parse(text: str, name: str = "tailrace.toml", folder: Path = Path()) -> Config:
-    """Check a configuration given as text; `name` is what faults call it. Raises as `load`."""
+    """Check a configuration given as text; `name` is its name in faults. Raises as `load`."""
     return _good(_read(text, name, folder))
 
 
@@ -86,7 +86,7 @@ def _good(outcome: Read) -> Config:
 
 
 def read(path: Path) -> Read:
-    """Read a configuration file as far as that can be done. Raises `ConfigError` where it cannot be."""
+    """Read a configuration file as far as possible. Raises `ConfigError` if it cannot be read at all."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -123,7 +123,7 @@ def _read(text: str, name: str, folder: Path) -> Read:
 
 
 def _normal(config: Config) -> Config:
-    """With what may be written in several ways written in one."""
+    """The same table with alternative notations normalised."""
     origins = tuple(map(normal, config.server.cors_origins))
     server = msgspec.structs.replace(config.server, cors_origins=origins)
     return msgspec.structs.replace(config, server=server)

@@ -1,4 +1,4 @@
-"""What one table alone cannot tell: names that must exist, keys that exclude each other, circles."""
+"""Checks across tables: names that must exist, keys that exclude each other, cycles."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tailrace.log.stores import registry
 
 KEY_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"})
 SECRET_ALGORITHMS = frozenset({"HS256", "HS384", "HS512"})
-"""What signs with a pair of keys, and what with one secret: a public key must never count as a secret."""
+"""Algorithms with a pair of keys, and those with one secret: a public key must never count as a secret."""
 
 LEAST: dict[str, float] = {
     "port": 0,
@@ -50,9 +50,9 @@ LEAST: dict[str, float] = {
 ENDPOINTS = ("/chat/completions", "/responses", "/messages", "/images/generations", "/audio/speech")
 CHAT_ONLY = ("max_tokens_field", "developer_role", "system_first", "custom_tools", "allowed_tools")
 SHORTEST_USER = 16
-"""Fewer characters of a digest would let two users become one."""
+"""With fewer characters of a digest, two users could become one."""
 INSTALLATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""What may begin the names of streams and subjects."""
+"""The valid first characters of names of streams and subjects."""
 ENGINE: dict[str, tuple[float, float]] = {
     "shards": (1, 256),
     "replicas": (1, 5),
@@ -61,7 +61,7 @@ ENGINE: dict[str, tuple[float, float]] = {
 
 
 def check(config: Config, reader: ConfigReader) -> None:
-    """What one table alone cannot tell."""
+    """The faults that one table alone does not show."""
     for key, least in LEAST.items():
         value = getattr(config.server, key)
         if value < least or (key == "port" and value > 65_535):
@@ -158,7 +158,7 @@ def _check_number(
 
 
 def _check_maker(where: str, agent: AgentConfig, reader: ConfigReader) -> None:
-    """Either a model, or an entry and nothing that only a built-in agent has."""
+    """An agent has either a model, or an entry and no key of built-in agents."""
     if agent.entry:
         if not PATH.fullmatch(agent.entry):
             reader.fault(f"[{where}] entry {agent.entry!r} must be 'module:object'", where, "entry")
@@ -204,7 +204,7 @@ def _check_agent(where: str, agent: AgentConfig, config: Config, reader: ConfigR
 
 
 def _check_circles(config: Config, reader: ConfigReader) -> None:
-    """No agent may be its own subagent, directly or not; each circle is reported once."""
+    """No agent may be its own subagent, directly or not; each cycle is reported once."""
     circles: set[frozenset[str]] = set()
     for name in config.agents:
         circle = _circle(name, (), config)
@@ -231,7 +231,7 @@ def _mcp_faults(server: McpConfig) -> Iterator[str]:
     if bool(server.url) == bool(server.command):
         yield "it needs 'url' or 'command', one of them"
     if server.url and not _is_http(server.url):
-        yield "url is no http or https URL"  # not shown: there are keys in such URLs
+        yield "url is no http or https URL"  # not shown: such URLs contain keys
     strange = ("args", "env") if server.url else ("headers", "header_env")
     for key in strange:
         if getattr(server, key):
@@ -253,7 +253,7 @@ def _is_http(url: str) -> bool:
 
 
 def _circle(name: str, above: tuple[str, ...], config: Config) -> tuple[str, ...]:
-    """The way from an agent back to itself through `subagents`, or `()`."""
+    """The path from an agent back to itself through `subagents`, or `()`."""
     if name in above:
         return (*above[above.index(name) :], name)
     below = config.agents[name].subagents if name in config.agents else ()
@@ -286,7 +286,7 @@ def _check_model(where: str, model: ModelConfig, reader: ConfigReader) -> None:
 
 
 def _check_differences(where: str, model: ModelConfig, reader: ConfigReader) -> None:
-    """The keys for what servers differ in."""
+    """The keys for differences between servers."""
     for key in CHAT_ONLY:
         if getattr(model, key) is not None and model.dialect != "chat":
             reader.fault(f"[{where}] {key!r} is for dialect 'chat' only", where, key)

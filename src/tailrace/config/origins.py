@@ -1,4 +1,4 @@
-"""Origins of pages as browsers say them: in lower case, without the usual port, a path or a slash."""
+"""Origins of pages in the form of browsers: lower case, without the default port, a path or a slash."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from urllib.parse import SplitResult, urlsplit
 USUAL = {"http": 80, "https": 443}
 ANY = "*"
 NOWHERE = "null"
-"""What a browser says for a page of a file, or of a frame that is shut in."""
+"""The origin that a browser sends for a page of a file, or of a sandboxed frame."""
 
 
 def normal(origin: str) -> str:
-    """An origin as browsers say it; one with a `fault` as it is."""
+    """An origin in the form of browsers; one with a `fault` unchanged."""
     parts = _parts(origin)
     if parts is None:
         return origin
@@ -22,7 +22,7 @@ def normal(origin: str) -> str:
 
 
 def fault(origin: str) -> str:
-    """Why no browser ever says this, or `""`."""
+    """The reason why no browser sends this origin, or `""`."""
     if origin in (ANY, NOWHERE):
         return ""
     parts = _parts(origin)
@@ -39,5 +39,5 @@ def _parts(origin: str) -> SplitResult | None:
     try:
         parts = urlsplit(origin.strip())
         return parts if parts.hostname and (parts.port is None or parts.port >= 0) else None
-    except ValueError:  # of a port or an address that is none
+    except ValueError:  # an invalid port or address
         return None

@@ -1,4 +1,4 @@
-"""Tables to structs, all that is wrong with them, and where in the text it stands."""
+"""Converts tables to structs, and collects their faults with their lines in the text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tailrace.config.shapes import NAMES, SLUG, ConfigPart, Dialect
 Part = TypeVar("Part", bound=Struct)
 HEADER = re.compile(r"""\s*\[\[?[\w\s.'"-]+\]\]?\s*(#.*)?$""")
 LONG_TEXT = re.compile(r'''"""(?:[^\\]|\\.)*?"""''' + r"|'''.*?'''", re.DOTALL)
-"""A text of several lines, in which anything may look like a table."""
+"""A multi-line string, whose content may look like a table."""
 
 
 class ConfigReader:
@@ -27,17 +27,17 @@ class ConfigReader:
         self._name = name
         self._faults: dict[str, int] = {}
         self.names: dict[str, AbstractSet[str]] = {}
-        """Of each kind of table, those that the text has, also where they cannot be read."""
+        """The names of the tables of each kind in the text, including those that cannot be read."""
 
     def fault(self, message: str, table: str = "", key: str = "", near: str = "") -> None:
-        """Something is wrong with a table, or with its key, where `near` stands."""
+        """Report a fault of a table, or of its key, at the line of `near`."""
         line = self.line(table, key, near)
         place = f"{self._name}:{line}" if line else self._name
         self._faults.setdefault(f"{place}: {message}", line)
 
     @property
     def faults(self) -> list[str]:
-        """All of them, in the order of their lines; those of no line last."""
+        """All faults, in the order of their lines; those without a line last."""
         return sorted(self._faults, key=lambda fault: self._faults[fault] or len(self._lines) + 1)
 
     def check_keys(self, table: Mapping[str, Any], names: Iterable[str], where: str) -> None:
@@ -65,7 +65,7 @@ class ConfigReader:
                     self.check_keys(cast("dict[str, Any]", entry), names, f"{where}.{name}")
 
     def tables(self, value: Any, kind: type[Part], where: str) -> dict[str, Part]:
-        """Tables by name, as far as each can be read."""
+        """The readable tables by name."""
         self.names[where] = frozenset()
         if not isinstance(value, dict):
             self.fault(f"{where} must be a table of tables", key=where)
@@ -79,11 +79,11 @@ class ConfigReader:
         return {name: part for name, part in parts.items() if part is not None}
 
     def table(self, value: Any, kind: type[Part], where: str) -> Part:
-        """A table of which nothing is required."""
+        """A table without required keys."""
         return self.part(value, kind, where) or kind()
 
     def part(self, value: Any, kind: type[Part], where: str) -> Part | None:
-        """A table with those of its keys that can be read; None where that is too little."""
+        """A table with its readable keys; None if a required one is missing."""
         if not isinstance(value, dict):
             self.fault(f"[{where}] must be a table", key=where)
             return None
@@ -103,7 +103,7 @@ class ConfigReader:
         )
 
     def _value(self, value: Any, field: structs.FieldInfo, where: str) -> Any:
-        """The value of a key, or `UNSET`; of a list of tables each that can be read."""
+        """The value of a key, or `UNSET`; of a list of tables the readable ones."""
         inner = get_args(field.type)
         if get_origin(field.type) is tuple and isinstance(value, list) and _is_part(inner[0]):
             each = enumerate(cast("list[Any]", value))
@@ -117,7 +117,7 @@ class ConfigReader:
         except msgspec.ValidationError as error:
             message, _, path = str(error).partition(" - at `$")
             if message.startswith("Object contains unknown field"):
-                return msgspec.UNSET  # `known` has said so
+                return msgspec.UNSET  # `known` has reported it
             key = re.split(r"[.\[]", at)[0]
             if key == "dialect":
                 message += nearest(str(value), get_args(Dialect))
@@ -142,7 +142,8 @@ class ConfigReader:
         return line
 
     def _place(self, table: str) -> tuple[int, int]:
-        """The lines of a table: from its header, or where its parent's text names it, to the next one."""
+        """The lines of a table: from its header, or the line of its parent that names it, to the next
+        table."""
         if not table:
             return 0, len(self._lines)
         name = re.escape(table).replace(r"\.", r"['\"]?\s*\.\s*['\"]?")
@@ -158,7 +159,7 @@ class ConfigReader:
         return start, self._end(start + 1, below.pattern)
 
     def _end(self, start: int, below: str) -> int:
-        """Where the next table begins that is none of those `below`."""
+        """The line of the next table that is not one of those `below`."""
         headers = (n for n in range(start, len(self._lines)) if HEADER.match(self._lines[n]))
         return next((n for n in headers if not re.match(below, self._lines[n])), len(self._lines))
 

@@ -1,4 +1,4 @@
-"""What is allowed and may still be a mistake: warnings of `tailrace check`, and of a server that starts."""
+"""Valid settings that may be mistakes: warnings of `tailrace check`, and of a server at its start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BY_BODY = "input_bytes"
 
 
 def warnings(config: Config) -> Iterator[str]:
-    """One line each. None of them shows a value."""
+    """A line for each warning. None of them shows a value."""
     yield from _reach(config)
     yield from _auth(config)
     for name, model in config.models.items():
@@ -39,7 +39,7 @@ def warnings(config: Config) -> Iterator[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Whether an address is reachable from this machine only."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -57,7 +57,7 @@ def _reach(config: Config) -> Iterator[str]:
 
 
 def _off(config: Config) -> Iterator[str]:
-    """The limits that do not hold, by name."""
+    """The limits without effect, by name."""
     limits = config.limits
     tables = msgspec.structs.asdict(limits)
     tables |= {"token": limits.token.over(EACH), "tenant": limits.tenant.over(TENANT)}

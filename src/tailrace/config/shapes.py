@@ -1,4 +1,4 @@
-"""The configuration's tables as structs: what each key means, and what it is when it is left out."""
+"""The configuration's tables as structs: the meaning of each key, and its default."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATH = re.compile(r"[\w.]+:[\w.]+")
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAMES = "letters, digits, '.', '_' and '-' only, 64 at most, a letter or digit first"
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-"""A label can become part of a tool's name, and model servers take no dots there."""
+"""A label may become part of a tool's name, and model servers accept no dots there."""
 
 
 class ConfigPart(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -28,7 +28,7 @@ class ConfigPart(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class ServerConfig(ConfigPart, frozen=True, kw_only=True):
-    """`[server]`: where it listens, what it keeps, what it bears. Times as their names say."""
+    """`[server]`: its address, its data, its limits. The names of times contain their unit."""
 
     host: str = "127.0.0.1"
     port: int = 8700
@@ -50,11 +50,11 @@ class ServerConfig(ConfigPart, frozen=True, kw_only=True):
 
 
 class EngineConfig(ConfigPart, frozen=True, kw_only=True):
-    """`[engine]`: where runs are kept, when not in a folder of this machine.
+    """`[engine]`: the storage of runs, if it is not a folder of this machine.
 
-    `url` is one `nats://host:port` or several, separated by commas. `name` tells installations on the same
-    servers apart. `shards` and `replicas` count when `tailrace engine init` makes the streams. A worker that
-    is silent for `lease_seconds` loses its runs to others.
+    `url` is one `nats://host:port` or several, separated by commas. `name` distinguishes installations on
+    the same servers. `shards` and `replicas` apply when `tailrace engine init` makes the streams. A worker
+    that is silent for `lease_seconds` loses its runs to others.
     """
 
     url: str = ""
@@ -65,9 +65,9 @@ class EngineConfig(ConfigPart, frozen=True, kw_only=True):
 
 
 class PriceConfig(ConfigPart, frozen=True, kw_only=True):
-    """`price` of a model: what a million tokens cost, in whatever currency all prices are in.
+    """`price` of a model: the price of a million tokens, in the currency of all prices.
 
-    `cached` and `cache_write` tokens are part of the input; left out, they cost what input costs.
+    `cached` and `cache_write` tokens are part of the input; by default they cost what input costs.
     """
 
     input: float = 0.0
@@ -77,15 +77,16 @@ class PriceConfig(ConfigPart, frozen=True, kw_only=True):
 
 
 class ModelConfig(ConfigPart, frozen=True, kw_only=True):
-    """`[models.NAME]`: a model server, or one of the three models that need none.
+    """`[models.NAME]`: a model server, or one of the three models without a server. Keys by `dialect`:
 
-    chat, responses, messages, images, speech: `base_url`, `model`, `api_key_env`, `headers`,
-    timeouts, `retries`.
-    chat: how the server is asked where servers differ (`Rules`), by default as OpenAI's are or as others are.
-    responses: `encrypted_reasoning`, whether thoughts are asked for in the form in which they go back; by
-    default where the request asks for reasoning, or the model's name tells that it thinks.
+    - chat, responses, messages, images, speech: `base_url`, `model`, `api_key_env`, `headers`, timeouts,
+      `retries`.
+    - chat: the rules in which servers differ (`Rules`), by default those of OpenAI's servers or of others.
+    - responses: `encrypted_reasoning`, whether reasoning is requested in the form in which it must be sent
+      back; by default if the request asks for reasoning, or the model's name is that of a reasoning model.
+    - script: `scenario`. replay: `file` and `of`. script, echo, replay: `interval_ms`, `repeat`.
+
     `user_max_length` characters of `user` are sent, a digest of longer ones; 0 is no limit.
-    script: `scenario`. replay: `file` and `of`. script, echo, replay: `interval_ms`, `repeat`.
     """
 
     dialect: Dialect
@@ -117,7 +118,7 @@ class McpConfig(ConfigPart, frozen=True, kw_only=True):
     """An entry of an agent's `mcp`: a server at `url`, or one to start as `command` with `args` and `env`.
 
     `header_env` are headers whose values are in the environment. `allow` names the tools to use, all when
-    empty; `approval` those that wait for a person's yes. `timeout` in seconds.
+    empty; `approval` those that need a person's approval. `timeout` in seconds.
     """
 
     label: str
@@ -162,9 +163,9 @@ class AgentConfig(ConfigPart, frozen=True, kw_only=True):
 
 
 class JwtConfig(ConfigPart, frozen=True, kw_only=True):
-    """`[auth.jwt]`: access tokens of an identity provider. Keys from `jwks_url`, or a secret that is in the
-    environment. `tenant` puts everybody into one; else `tenant_claim` says whose a token is. A token without
-    `user_claim` is refused, or is good for the whole tenant (`without_user`)."""
+    """`[auth.jwt]`: access tokens of an identity provider. Keys from `jwks_url`, or a secret from the
+    environment. With `tenant` all users belong to one; otherwise `tenant_claim` has the tenant. A token
+    without `user_claim` is refused, or valid for the whole tenant (`without_user`)."""
 
     jwks_url: str = ""
     secret_env: str = ""
@@ -180,14 +181,14 @@ class JwtConfig(ConfigPart, frozen=True, kw_only=True):
 
 
 class AuthConfig(ConfigPart, frozen=True, kw_only=True):
-    """`[auth]`: who may come in, besides those with a token of `tailrace token create`."""
+    """`[auth]`: further credentials besides the tokens of `tailrace token create`."""
 
     jwt: JwtConfig | None = None
 
 
 class LimitsConfig(ConfigPart, frozen=True, kw_only=True):
-    """`[limits]`: what each token, or user of an identity provider, and each tenant may use up; how large a
-    model's reply, a run, and the documents that show one may be."""
+    """`[limits]`: the limits of each token, or user of an identity provider, and of each tenant; the
+    maximum size of a model's reply, a run, and the documents that show one."""
 
     token: GivenLimits = GivenLimits()
     tenant: GivenLimits = GivenLimits()
@@ -197,7 +198,7 @@ class LimitsConfig(ConfigPart, frozen=True, kw_only=True):
 
 
 class Config(ConfigPart, frozen=True, kw_only=True):
-    """The whole file. `folder` is where it lies: relative paths in it start there."""
+    """The whole file. `folder` is the folder of the file: relative paths begin there."""
 
     server: ServerConfig = ServerConfig()
     engine: EngineConfig = EngineConfig()

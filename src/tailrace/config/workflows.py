@@ -33,8 +33,8 @@ class WorkflowConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 def nodes_of(workflow: WorkflowConfig, fault: Fault) -> list[NodeConfig]:
-    """A workflow's nodes, checked: ids are unique, needs exist, no node waits for itself. `fault` receives
-    each fault, and may raise."""
+    """The checked nodes of a workflow: ids are unique, needs exist, no node waits for itself. `fault`
+    receives each fault, and may raise."""
     node_list = [_node(table, fault) for table in workflow.nodes]
     nodes = [node for node in node_list if node is not None]
     ids = [node.id for node in nodes]

@@ -1,4 +1,4 @@
-"""The keywords of a JSON schema that look at one value only, and nothing inside it. Pure.
+"""The keywords of a JSON schema that check one value without its content. Pure.
 
 Each returns a fault as text, or `""`. Work that grows with the value is counted.
 """
@@ -19,11 +19,11 @@ SHOWN = 100
 
 
 NAMES_SHOWN = 20
-"""Values of an `enum` that a message names all."""
+"""Maximum number of values of an `enum` that a message names."""
 
 
 def excerpt(value: object) -> str:
-    """A value in a message: never all of a large one."""
+    """A value for a message, shortened if it is large."""
     if isinstance(value, str):
         return repr(value) if len(value) <= SHOWN else f"{value[:SHOWN]!r}…"
     if isinstance(value, list):

@@ -18,15 +18,15 @@ from tailrace.events.schema_values import ASSERTIONS, SHOWN, excerpt
 from tailrace.events.work import WorkBudget
 
 QUICK = 10_000
-"""Units of work that the event loop has time for: 2 to 20 ms."""
+"""Units of work for which the event loop has time: 2 to 20 ms."""
 DEEPEST = 256
-"""How many schemas may be inside each other while a value is looked at."""
+"""Maximum depth of schemas inside each other while a value is checked."""
 
 At: TypeAlias = "tuple[At, str | int] | None"
 
 
 def misfits(texts: Sequence[str], schema: object, work: WorkBudget) -> list[str]:
-    """For each text, why it is not JSON of this schema, or `""`. Raises as `mismatch`."""
+    """For each text, the reason why it is not JSON of this schema, or `""`. Raises as `mismatch`."""
     failures: list[str] = []
     for text in texts:
         work.spend(len(text) // 20)
@@ -42,14 +42,14 @@ def misfits(texts: Sequence[str], schema: object, work: WorkBudget) -> list[str]
 
 
 class Failure(NamedTuple):
-    """What does not fit, and where."""
+    """A fault, and its position."""
 
     message: str
     at: At
 
 
 class Evaluations:
-    """What of a value was looked at: names of an object, or the first items of an array and some more."""
+    """The evaluated parts of a value: names of an object, or the first items of an array and some more."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -57,7 +57,7 @@ class Evaluations:
         self.items: set[int] = set()
 
     def take(self, other: Evaluations, work: WorkBudget) -> None:
-        """What another part has looked at counts too."""
+        """Add the evaluations of another part."""
         work.spend(1 + (len(other.names) + len(other.items)) // 8)
         self.names |= other.names
         self.first = max(self.first, other.first)
@@ -65,10 +65,10 @@ class Evaluations:
 
 
 def mismatch(value: object, schema: object, work: WorkBudget | None = None) -> str:
-    """Why a JSON value does not fit, or `""`; no schema, or an empty one, fits everything.
+    """The reason why a JSON value does not fit, or `""`; every value fits no schema, or an empty one.
 
-    Raises `NoSchema` for what cannot be used as one, `Overspent` when it takes more than `work`, or than the
-    event loop has time for.
+    Raises `NoSchema` for an invalid schema, `Overspent` when it takes more than `work`, or than the event
+    loop has time for.
     """
     if schema is None or schema == {}:
         return ""
@@ -182,7 +182,7 @@ class _Check:
         *,
         most: int,
     ) -> int:
-        """How many of these fit. All are tried if the evaluated properties are needed."""
+        """The number of these schemas that fit. All are tried if the evaluated properties are needed."""
         fitting = 0
         for schema in schemas:
             fitting += self.apply(schema, value, at, evaluations) is None

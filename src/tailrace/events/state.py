@@ -21,13 +21,13 @@ from tailrace.events.usage import Totals
 
 
 class RunState:
-    """Everything known of a run after its events so far. Read freely; change by events only."""
+    """The state of a run after its events so far. Read it freely; only events change it."""
 
     def __init__(self) -> None:
         self.phase = "new"
         self.seq = self._handed_in = -1
         self.size = 0
-        """The bytes of its log; counted by who writes or reads that, not by the fold."""
+        """The bytes of its log; counted by the log's writer or reader, not by the fold."""
         self.attempt = 1
         self.handovers = 0
         self.cut_offs = self.stalls = 0
@@ -66,12 +66,12 @@ class RunState:
 
     @property
     def finish(self) -> t.Finish:
-        """Why the model of the main agent stopped last."""
+        """The reason why the model of the main agent stopped last."""
         return self.finishes.get(t.MAIN) or self.finishes.get(t.NO_AGENT, "stop")
 
     @property
     def asking(self) -> bool:
-        """Whether something waits for a person, or for a client that the run has asked."""
+        """Whether the run waits for a person, or for the output of a client's tool."""
         return "asked" in self.asks.values() or any(
             item.tool in grammar.ASKED_TOOL for item in self.items
         )
@@ -317,7 +317,7 @@ class RunState:
         self.phase = after
 
     def _interrupt(self, *, keeps_replies: bool) -> None:
-        """Rule 8; and what an unfinished model reply left behind waits for the next one to say it again."""
+        """Rule 8; and items of an unfinished model reply wait for the next reply to repeat them."""
         for state in self.items:
             if state.tool == "running":
                 state.tool, state.approval = "interrupted", None
@@ -332,7 +332,8 @@ class RunState:
             self.items[number].cut, self.items[number].abandoned = False, True
 
     def cut_items(self, source: tuple[str, str]) -> list[int]:
-        """The items of a cut reply of a node and agent that has neither gone on nor been abandoned."""
+        """The items of an interrupted reply of a node and agent that has neither continued nor been
+        abandoned."""
         return [number for number in self.said_by(source) if self.items[number].cut]
 
     def said_by(self, source: tuple[str, str], *, whole_turn: bool = False) -> list[int]:

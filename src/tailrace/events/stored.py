@@ -32,7 +32,7 @@ UPGRADES: Mapping[int, Callable[[list[Json]], list[Json]]] = {}
 """From version n to n + 1: a function from one event's JSON array to the next version's."""
 
 EMPTY_EVENT = 64
-"""About what a delta takes in a log besides its text."""
+"""Approximate bytes of a delta in a log besides its text."""
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)
@@ -63,7 +63,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
 
 BARRIER = Frame((), b"")
-"""The log of a run that has not begun and cannot begin any more: it has no events."""
+"""The log of a run that has not begun and never will: it has no events."""
 
 
 def frame(events: Sequence[Event]) -> Frame:
@@ -82,12 +82,12 @@ def line(event: Event) -> bytes:
 
 
 def length(event: Event) -> int:
-    """How many bytes an event takes in a log."""
+    """The size of an event in a log, in bytes."""
     return len(_encoder.encode(event))
 
 
 def weight(payload: Payload) -> int:
-    """About how many bytes a payload takes in a log; cheap for the kinds of which there are many."""
+    """The approximate size of a payload in a log, in bytes; cheap for frequent kinds."""
     match payload:
         case TextDelta(logprobs=()) | ReasoningDelta() | ReasoningSummaryDelta() | ArgumentsDelta():
             return EMPTY_EVENT + len(payload.text)
@@ -102,8 +102,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def without_surrogates(event: Event) -> Event:
-    """The event with the replacement character for each half of a surrogate pair: Python's strings hold
-    them, JSON that others shall read does not."""
+    """The event with the replacement character for each half of a surrogate pair: Python's strings may
+    contain them, JSON for other programs may not."""
     return msgspec.convert(_repair(msgspec.to_builtins(event)), Event)
 
 
@@ -131,7 +131,7 @@ def decode(body: bytes, schema: int = SCHEMA) -> list[Event]:
 
 
 def _upgrade(line: bytes, schema: int) -> list[Json]:
-    """One event's JSON array, lifted to the present schema."""
+    """One event's JSON array, upgraded to the current schema."""
     array: list[Json] = msgspec.json.decode(line)
     for version in range(schema, SCHEMA):
         if version not in UPGRADES:

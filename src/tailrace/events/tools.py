@@ -19,9 +19,9 @@ from tailrace.events.request import ToolSpec
 BRINGS = ("additional_tools", "tool_search_output")
 """Items of OpenAI's Responses that declare tools."""
 NAMED_KINDS = ("function", "custom")
-"""Types of tools that a client runs, by their names."""
+"""Types of tools that a client runs and that have names."""
 SEARCH = "tool_search"
-"""A search for tools; one with `execution: client` the client runs, like a function of this name."""
+"""A search for tools; with `execution: client` the client runs it, like a function of this name."""
 _WIRE = "responses"
 
 
@@ -33,12 +33,12 @@ class ToolDeclaration(Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> tuple[str, str]:
-        """By what a call names it."""
+        """The namespace and name by which a call names it."""
         return self.namespace, self.spec.name
 
 
 def declarations(tools: Sequence[ToolSpec], items: Sequence[Item] = ()) -> list[ToolDeclaration]:
-    """All tools of a request, in order. What a namespace or an item declares once more counts once."""
+    """All tools of a request, in order. A repeated declaration counts once."""
     tools_found = [ToolDeclaration(tool) for tool in tools if not _is_namespace(tool)]
     keys = {each.key for each in tools_found if each.spec.kind != "provider"}
     new: list[ToolDeclaration] = []
@@ -82,7 +82,7 @@ def _search(raw: dict[str, Json]) -> ToolSpec:
 
 
 def _new(tools: Iterator[ToolDeclaration], keys: set[tuple[str, str]]) -> Iterator[ToolDeclaration]:
-    """The tools that are not known yet; they are from here on."""
+    """The tools that were not declared before; they count as declared from here on."""
     for tool in tools:
         if tool.key not in keys:
             keys.add(tool.key)
@@ -95,7 +95,7 @@ def _namespace(raw: dict[str, Json]) -> Iterator[ToolDeclaration]:
 
 
 def _wire(value: Json, namespace: str) -> Iterator[ToolDeclaration]:
-    """Tools as OpenAI's Responses declares them; what a provider runs is no client's."""
+    """Tools as OpenAI's Responses declares them; the client does not run those of a provider."""
     for entry in cast("list[Json]", value) if isinstance(value, list) else ():
         tool = cast("dict[str, Json]", entry) if isinstance(entry, dict) else {}
         kind, name = tool.get("type"), tool.get("name")

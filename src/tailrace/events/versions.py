@@ -1,8 +1,8 @@
-"""Records as bytes, and back: the version of their shape, and how an older one becomes today's.
+"""Records as bytes: the version of their format, and the upgrade of older ones.
 
-A record is a JSON object with its version as `v`; what has none is of version 1, which is all that was
-written before there were versions. A field that is added with a default needs no new version; anything else
-does, and a step in `upgrades`. A version that is newer than this program knows is refused, never guessed at.
+A record is a JSON object with its version as `v`; one without it is of version 1, from before there were
+versions. A field that is added with a default needs no new version; anything else does, and a step in
+`upgrades`. A version that is newer than this program knows is refused.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from tailrace.errors import Unreadable
 
 Value = TypeVar("Value")
 Upgrades = Mapping[int, Callable[[Any], Any]]
-"""From version n to n + 1: a function from what the JSON says without its `v`."""
+"""From version n to n + 1: a function of the JSON without its `v`."""
 
 _RUBBISH = (msgspec.MsgspecError, ValueError, TypeError, LookupError, AttributeError)
 """The exceptions that decoders and upgrades raise for invalid data."""
 
 
 class Shape(Generic[Value]):
-    """How one kind of record is written. `name` is what people call it."""
+    """The format of one kind of record. `name` is its name for people."""
 
     def __init__(
         self, name: str, type: type[Value], *, version: int = 1, upgrades: Upgrades | None = None
@@ -34,13 +34,13 @@ class Shape(Generic[Value]):
         self._upgrades = upgrades or {}
 
     def encode(self, value: Value) -> bytes:
-        """The record as it is kept today."""
+        """The record in the newest format."""
         body = msgspec.json.encode(value)
         between = b"," if len(body) > len(b"{}") else b""
         return b'{"v":%d%b%b' % (self._version, between, body[1:])
 
     def decode(self, value: bytes) -> Value:
-        """What a record says, whichever version wrote it. Raises `Unreadable`."""
+        """The content of a record of any version. Raises `Unreadable`."""
         try:
             version, content = _open(msgspec.json.decode(value))
             self._must_be_known(version)
@@ -62,7 +62,7 @@ class Shape(Generic[Value]):
 
 
 def _open(entry: Any) -> tuple[int, Any]:
-    """The version, and the rest. Records of version 1 need not be objects."""
+    """The version, and the other fields. Records of version 1 need not be objects."""
     if not isinstance(entry, dict):
         return 1, entry
     fields = cast("dict[str, Any]", entry)
@@ -73,16 +73,16 @@ def _open(entry: Any) -> tuple[int, Any]:
 
 
 ENTRY = 1
-"""The version of what runtimes keep of their runs."""
+"""The version of the data of runtimes."""
 
 
 def pack_entry(entry: Any) -> bytes:
-    """What a runtime keeps besides a run's log, as MessagePack: it may hold bytes."""
+    """A runtime's data besides a run's log, as MessagePack: they may contain bytes."""
     return msgspec.msgpack.encode((ENTRY, entry))
 
 
 def unpack_entry(value: bytes) -> Any:
-    """The same again. Entries without a version begin with their kind, a text. Raises `Unreadable`."""
+    """Decode such data. Entries without a version begin with their kind, a text. Raises `Unreadable`."""
     try:
         content = msgspec.msgpack.decode(value)
     except msgspec.MsgspecError as error:

@@ -1,1 +1,1 @@
-"""The demo: a scripted agent with two tools, and a model that repeats what it hears."""
+"""The demo: a scripted agent with two tools, and a model that repeats its input."""

@@ -17,11 +17,11 @@ from pathlib import Path
 from tailrace.log.stores.sqlite.schema import FILE, connect
 
 CHECKPOINT_BYTES = 8_388_608
-"""Written since the last checkpoint, as the writer counts; on disk it is about twice as much."""
+"""Bytes written since the last checkpoint, as the writer counts; on disk it is about twice as much."""
 WAL_BYTES = 67_108_864
-"""Beyond this size, which takes a burst or a reader that does not end, the log's file is emptied."""
+"""Size beyond which the file of the log is emptied; it takes a burst, or a reader that does not end."""
 BUSY_MS = 50
-"""The second pass waits no longer for readers, for writers wait meanwhile; the next one tries again."""
+"""Time limit of the second pass, because writers wait meanwhile; the next pass tries again."""
 
 
 class Checkpoints:

@@ -25,7 +25,7 @@ logger = logging.getLogger("tailrace.log")
 FILE = "tailrace.db"
 LOCK = "lock"
 FILES = (FILE, f"{FILE}-wal", f"{FILE}-shm", f"{FILE}-journal", LOCK)
-"""All that a data folder holds."""
+"""The names of all files of a data folder."""
 
 MIGRATIONS = (
     """
@@ -66,8 +66,8 @@ MIGRATIONS = (
 
 
 def make_private(folder: Path) -> None:
-    """Make folder and file where there are none, and take others' rights away where they have some. SQLite
-    gives the files beside it the database's mode. Raises `OSError`."""
+    """Make the folder and the file if they do not exist, and remove rights of others. SQLite gives the
+    files beside it the mode of the database. Raises `OSError`."""
     private.make_folder(folder)
     os.close(private.open_file(folder / FILE, os.O_RDWR | os.O_CREAT))
     for sentence in private.narrow(folder, FILES):
@@ -81,13 +81,13 @@ _FIRST = f"""
         WHERE run NOT IN (SELECT run FROM ended) GROUP BY run;
     DROP TABLE ended;
     """
-"""From the layout of the first week, which called itself version 1 too and named the runs that had ended."""
+"""From the layout of the first week, which also had version 1 and named the runs that had ended."""
 
 
 def connect(folder: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """A connection with the settings every connection needs.
+    """A connection with the settings that every connection needs.
 
-    `synchronous` is a connection's own setting; FULL with group commit costs nothing measurable and
+    `synchronous` is a setting of the connection; FULL with group commit costs nothing measurable and
     survives power loss. Checkpoints run elsewhere, never inside a commit.
     """
     mode = "ro" if read_only else "rw"
@@ -109,8 +109,8 @@ def connect(folder: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the file to the newest version. Raises `LogError` for one that is newer than we are, or whose
-    tables are not ours."""
+    """Upgrade the file to the newest version. Raises `LogError` for one that is newer than this program, or
+    whose tables are not ours."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         raise LogError(f"the data was written by a newer tailrace (file version {version})")
@@ -125,7 +125,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def _expected() -> list[tuple[str, ...]]:
-    """What a file of the newest version says of its tables."""
+    """The schema of the newest version."""
     connection = sqlite3.connect(":memory:")
     try:
         connection.executescript(";".join(MIGRATIONS))

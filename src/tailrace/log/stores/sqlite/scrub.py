@@ -28,7 +28,7 @@ _SUMMED_COLUMNS = {
 
 @contextmanager
 def open_scrub(folder: Path) -> Generator[Scrub, None, None]:
-    """A look at a folder. Raises `LogError` where there is no data file, or one of another version."""
+    """An inspection of a folder. Raises `LogError` if there is no data file, or one of another version."""
     if not (folder / FILE).is_file():
         raise LogError(f"{folder}: there is no {FILE}")
     try:
@@ -55,7 +55,7 @@ class Scrub:
         self._recovery = Recovery(connection)
 
     def faults(self) -> Iterator[str]:
-        """A sentence for each thing that is wrong with files, pages and checksums."""
+        """A sentence for each fault of files, pages and checksums."""
         yield from private.open_to_others(self._folder, FILES)
         for (message,) in self._connection.execute("PRAGMA integrity_check"):
             if message != "ok":

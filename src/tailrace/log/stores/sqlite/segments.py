@@ -1,9 +1,9 @@
-"""Segments: the frames of all runs in one commit, and the way back to each of them.
+"""Segments: the frames of all runs in one commit, and the positions of each.
 
-A row has `heads`, which says of each frame whose it is, where in `frames` it lies and what its checksum is;
-and the same once more in `again`. So a damaged byte costs one frame of a known run, and
-a start reads the heads alone. Rows of version 1 (`segments_1`) are one array of frames without sums; they are
-read, and go like all others.
+A row has `heads`, which has for each frame its run, its position in `frames` and its checksum; and a copy
+of it in `again`. So a damaged byte costs one frame of a known run, and a start reads the heads alone. Rows
+of version 1 (`segments_1`) are one array of frames without checksums; they are read, and deleted like all
+others.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from tailrace.events.types import RunEnd
 from tailrace.log.stores.sqlite import sums
 
 UNKNOWN = -2
-"""The sum of a frame of version 1."""
+"""The checksum of a frame of version 1: none."""
 _SUM_BYTES = 4
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What is known of a frame without reading it."""
+    """The description of a frame, read without its body."""
 
     run: str
     attempt: int
@@ -38,7 +38,7 @@ class Head(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Piece(msgspec.Struct, gc=False):
-    """A frame of a run: its bytes, or where they are. `segment` 0 stands for frames that are lost."""
+    """A frame of a run: its bytes, or their position. `segment` 0 stands for frames that are lost."""
 
     first: int
     last: int
@@ -52,12 +52,12 @@ class Piece(msgspec.Struct, gc=False):
 
     @property
     def table(self) -> str:
-        """Where the segment is."""
+        """The table of the segment."""
         return "segments_1" if self.old else "segments"
 
 
 class SegmentGone(Exception):
-    """A segment was trimmed meanwhile: what was in it is in chunks."""
+    """A segment was deleted meanwhile: its frames are in chunks."""
 
 
 class _OldFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -71,7 +71,7 @@ class _OldFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class _FirstFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """As in the first week. Whether it ends its run says its last event."""
+    """The head in the format of version 1. The last event shows whether the frame ends its run."""
 
     run: str
     first: int
@@ -80,7 +80,7 @@ class _FirstFrame(msgspec.Struct, frozen=True, array_like=True, gc=False):
     body: bytes
 
     def first_frame(self) -> _OldFrame:
-        """The same with all that was kept later."""
+        """The head with the fields of later versions."""
         final = decode(self.body.rpartition(b"\n")[2], self.schema)
         ends = isinstance(final[-1].payload, RunEnd)
         return _OldFrame(self.run, 0, self.first, self.last, ends, self.schema, self.body)
@@ -94,14 +94,14 @@ _decode_first = msgspec.msgpack.Decoder(list[_FirstFrame]).decode
 
 
 def head(run: str, attempt: int, body: bytes, *, first: int, last: int, ends: bool) -> Head:
-    """The head of a frame that is about to be written."""
+    """The head of a frame before it is written."""
     return Head(run, attempt, first, last, ends, SCHEMA, len(body), crc32(body))
 
 
 def write(
     cursor: sqlite3.Cursor, segment: int, heads: Sequence[Head], bodies: Sequence[bytes]
 ) -> int:
-    """Store a segment; returns how many bytes that took."""
+    """Store a segment; returns its size in bytes."""
     body = _encode((segment, heads))
     about = crc32(body).to_bytes(_SUM_BYTES, "big") + body
     frames = b"".join(bodies)
@@ -110,7 +110,7 @@ def write(
 
 
 def heads(connection: sqlite3.Connection, row: int) -> _Heads:
-    """A segment's own number and the heads of its frames. Raises `Damaged` when both copies are."""
+    """The number of a segment and the heads of its frames. Raises `Damaged` when both copies are damaged."""
     for column in ("heads", "again"):
         try:
             query = f"SELECT {column} FROM segments WHERE id = ?"
@@ -137,7 +137,7 @@ def _unpack(blob: object) -> _Heads | None:
 
 
 def pieces(row: int, frame_heads: Sequence[Head]) -> Iterator[tuple[Head, Piece]]:
-    """The frames of a segment, each with its place."""
+    """The frames of a segment, each with its position."""
     offset = 0
     for each in frame_heads:
         place = Piece(each.first, each.last, row, each.size, None, each.schema, each.sum, offset)
@@ -184,7 +184,7 @@ def load(connection: sqlite3.Connection, run: str, piece: Piece) -> bytes:
 
 
 def raw(connection: sqlite3.Connection, piece: Piece) -> bytes:
-    """A frame's bytes as they are on the disk; none where nothing can be read. Raises `SegmentGone`."""
+    """A frame's bytes as they are on the disk; empty if nothing can be read. Raises `SegmentGone`."""
     if piece.body is not None or not piece.segment:
         return piece.body or b""
     try:
@@ -204,7 +204,7 @@ def raw(connection: sqlite3.Connection, piece: Piece) -> bytes:
 
 
 def lost_piece(first: int, last: int) -> Piece:
-    """A place for frames that are nowhere."""
+    """The piece for frames that are lost."""
     return Piece(first, last, 0, 0, sum=sums.NEVER)
 
 

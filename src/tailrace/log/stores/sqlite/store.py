@@ -40,12 +40,12 @@ from tailrace.log.stores.sqlite.writer import Commit, Writer
 logger = logging.getLogger("tailrace.log")
 
 LOOK_SECONDS = 0.1
-"""How often a process looks whether the folder is free."""
+"""Delay before a process checks again whether the folder is free."""
 
 
 class SqliteStore:
-    """A store in `folder`, which is made where it does not exist. `open` waits `wait` seconds at most for
-    another process to let go of it."""
+    """A store in `folder`, which is made if it does not exist. `open` waits `wait` seconds at most for
+    another process to release it."""
 
     def __init__(self, folder: Path, *, wait: float = 0.0) -> None:
         self._folder = folder

@@ -1,7 +1,8 @@
-"""Tidying of the SQLite log: chunks for long runs, seals for ended ones, no segment kept without need.
+"""Maintenance of the SQLite log: chunks for long runs, one chunk for ended ones, deletion of segments that
+no run needs.
 
-All of it is work for later: if it fails or the process dies, what it would have tidied is still in the
-segments, and the next append, the next look round or the next start does it.
+All of it can be done later: if it fails or the process dies, its input is still in the segments, and the
+next append, the next pass or the next start does it.
 """
 
 from __future__ import annotations
@@ -20,24 +21,25 @@ from tailrace.log.stores.sqlite.segments import Piece
 from tailrace.log.stores.sqlite.writer import Writer
 
 SEAL_BYTES = 4_194_304
-"""Chunks of an ended run are joined up to this size; longer runs keep theirs, which are large enough."""
+"""Maximum size of the chunks of an ended run that are joined; longer runs keep theirs, which are large
+enough."""
 STEP_BYTES = 1_048_576
 """Bytes of a long tail that become chunks at once, so that no acknowledgement waits for all of it."""
 TRIM_SEGMENTS = 256
 TRIM_BYTES = 33_554_432
-"""Segments, or bytes written, between two looks round."""
+"""Number of segments, or of bytes written, between two passes."""
 TRIM_AT_ONCE = 1_000
-"""Segments deleted in one commit."""
+"""Number of segments deleted in one commit."""
 OLD_SEGMENTS = 10_000
 OLD_BYTES = 67_108_864
-"""A quiet live run that holds back so many segments, or so many bytes written since, is chunked, so that they
-can go."""
+"""A quiet live run that holds back this many segments, or bytes written since, is moved to chunks, so that
+the segments can be deleted."""
 
 Result = TypeVar("Result")
 
 
 class Upkeep:
-    """Tidies the `runs` of a log and forgets the tombstones in `dropped`. Event loop only."""
+    """Maintains the `runs` of a log and deletes the tombstones in `dropped`. Event loop only."""
 
     def __init__(
         self, writer: Writer, runs: dict[str, LiveRun], dropped_runs: dict[str, int]
@@ -51,15 +53,15 @@ class Upkeep:
         self._trimming = False
 
     def attend(self, live: LiveRun) -> None:
-        """Do what a run that is not settled needs: its seal or a chunk."""
+        """Move a run to chunks, or all of it to one when it has ended, if it is due."""
         if live.finished:
             self._seal(live)
         else:
             self._chunk(live)
 
     def look_round(self, segment: int, total: int) -> None:
-        """Called once a commit with its segment and all bytes written up to it: now and then, see what can
-        go."""
+        """Called after each commit with its segment and all bytes written up to it: from time to time it
+        starts a pass."""
         if segment - self._last_look >= TRIM_SEGMENTS or total - self._marks[-1][1] >= TRIM_BYTES:
             self._last_look = segment
             self._marks.append((segment, total))
@@ -68,7 +70,7 @@ class Upkeep:
             self._trim(segment)
 
     def _seal(self, live: LiveRun) -> None:
-        """Write the whole log of an ended run as few chunks, and let go of the run."""
+        """Write the whole log of an ended run as few chunks, and forget the run."""
         if live.busy:
             return None  # its chunk is on the way, and calls again when it is there
         run, base, tail = live.run, live.base, live.tail(STEP_BYTES)
@@ -90,7 +92,7 @@ class Upkeep:
         return self._tidy(live, action, on_seal, tail)
 
     async def settle(self, segment: int) -> None:
-        """Tidy all that can be tidied; returns when it is done or has failed."""
+        """Do all maintenance that is due; returns when it is done or has failed."""
         await self._idle()
         self._trim(segment)
         await self._idle()
@@ -194,4 +196,4 @@ class Upkeep:
 
 
 def _nothing(_: sqlite3.Connection) -> None:
-    """Behind it, all that was asked for earlier is done."""
+    """An action after which all earlier ones are done."""

@@ -49,10 +49,11 @@ COMMIT_BYTES = 4_194_304
 """Frames beyond this wait for the next commit, because each append waits for its whole commit."""
 LATER_ACTS = 16
 LATER_BYTES = 1_048_576
-"""Acts of tidying in one commit at most, and bytes that they write; more where the appends of the commit have
-more, so that tidying keeps up with them."""
+"""Maximum number of maintenance actions in one commit, and of bytes that they write; more if the appends of
+the commit are larger, so that maintenance keeps up with them."""
 ACT_BYTES = 8_192
-"""What an act, or a segment's row, is taken to add to the write-ahead log besides its bytes."""
+"""Estimated bytes that an action, or the row of a segment, adds to the write-ahead log besides its
+content."""
 
 DAMAGE = frozenset(
     (
@@ -62,16 +63,15 @@ DAMAGE = frozenset(
         sqlite3.SQLITE_MISMATCH,
     )
 )
-"""What SQLite says of a place that is damaged; other places may be as they were."""
+"""SQLite's error codes for a damaged page; other pages may be intact."""
 
 Result = TypeVar("Result")
 Action = Callable[[sqlite3.Connection], Result]
 
 
 class Append(Struct, gc=False, eq=False):
-    """A frame to be put into the next segment. `first` demands that its run is new; `beside` are statements
-    that belong to a first frame: what raises `LogError` there, before it has written anything, refuses the
-    frame."""
+    """A frame for the next segment. `first` requires that its run is new; `beside` are statements that
+    belong to a first frame: a `LogError` that they raise before they write anything refuses the frame."""
 
     live: LiveRun
     frame: Frame
@@ -93,11 +93,11 @@ class Act(Struct, gc=False, eq=False):
 
 
 class Commit:
-    """What one transaction holds, and how it went.
+    """The content of one transaction, and its outcome.
 
     `outcomes` are the results or errors of `acts`, in order; `refusals` are the appends that are not in
-    `segment`; `error` means that nothing of all this was written. `impossible` are the acts, by their number,
-    that a damaged page keeps from being done: the rest is tried again without them.
+    `segment`; `error` means that nothing of it was written. `impossible` are the numbers of the acts that a
+    damaged page prevents: the rest is tried again without them.
     """
 
     __slots__ = ("acts", "appends", "error", "impossible", "outcomes", "refusals", "segment")
@@ -112,12 +112,12 @@ class Commit:
         self.error: LogError | None = None
 
     def refuse(self, append: Append, error: LogError) -> None:
-        """Take an append out."""
+        """Remove an append."""
         self.appends.remove(append)
         self.refusals.append((append, error))
 
     def without(self, culprit: int | Append, error: LogError) -> None:
-        """Begin again without an act (by its number) or an append: a damaged page is in its way."""
+        """Try again without an act (by its number) or an append that a damaged page prevents."""
         self.outcomes.clear()
         if isinstance(culprit, Append):
             self.refuse(culprit, error)
@@ -126,7 +126,7 @@ class Commit:
 
 
 class _Corrupt(Exception):
-    """An act, or what is written beside a run's first frame, met a place that is damaged."""
+    """An act, or a statement beside a run's first frame, met a damaged page."""
 
     def __init__(self, culprit: int | Append, message: str) -> None:
         """`failed` is the number of the act, or the first append of a run."""
@@ -182,11 +182,11 @@ class Writer:
         return future
 
     def later(self, action: Action[Result], size: int = 0) -> asyncio.Future[Result]:
-        """The same for tidying, which writes about `size` bytes: little by little, and also when closed."""
+        """The same for maintenance, which writes about `size` bytes: gradually, and also when closed."""
         return self._put(self._later, action, size)
 
     async def close(self) -> None:
-        """Take no more appends and acts; returns when those already taken are done."""
+        """Refuse further appends and acts; returns when the earlier ones are done."""
         self._closed = True
         with suppress(LogError):
             await self._put(self._acts, _nothing)
@@ -213,7 +213,7 @@ class Writer:
         self._loop.call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
-        """Give the thread what has gathered, within bounds."""
+        """Hand the gathered appends and acts to the thread, within limits."""
         appends, self._appends = self._appends, []
         if self._size > COMMIT_BYTES:
             count = _fitting(appends)
@@ -226,7 +226,7 @@ class Writer:
         self._commits.put(commit)
 
     def _tidying(self, appended_bytes: int) -> list[Act]:
-        """What is tidied beside appends of so many bytes: at least one act, where there are any."""
+        """The maintenance actions beside appends of this many bytes: at least one, if there are any."""
         most, size = max(LATER_BYTES, appended_bytes), 0
         acts: list[Act] = []
         while self._later and len(acts) < LATER_ACTS:
@@ -287,7 +287,7 @@ class Writer:
         self.bytes_written += ACT_BYTES * len(commit.acts)
 
     def _begin(self, append: Append) -> None:
-        """What a run's first frame demands, and what is written beside it. Raises `LogError`."""
+        """Check the conditions of a run's first frame, and execute its statements. Raises `LogError`."""
         if has(self._connection, append.live.run):
             raise Fenced(f"the run {append.live.run} has ended")
         if append.beside is not None:
@@ -310,8 +310,8 @@ class Writer:
             pass  # the transaction is gone already; the next one tells
 
     def _resolve(self, commit: Commit) -> None:
-        """Resolve all futures. What their owners append in response belongs to the next commit: it is handed
-        over one turn later."""
+        """Resolve all futures. Appends that their owners make in response belong to the next commit: it is
+        handed over one turn later."""
         self._on_commit(commit)
         if commit.error is not None:
             commit.outcomes = [commit.error] * len(commit.acts)
@@ -334,7 +334,7 @@ class Writer:
 
 
 def _of(error: sqlite3.DatabaseError, culprit: int | Append) -> Exception:
-    """What to raise for SQLite's error: the rest of the commit can be done where a place is damaged."""
+    """The exception for an SQLite error: after a damaged page the rest of the commit can be done."""
     if error.sqlite_errorcode & 0xFF not in DAMAGE:
         return error
     return _Corrupt(culprit, str(error))
@@ -354,7 +354,7 @@ def _size(appends: Sequence[Append]) -> int:
 
 
 def _fitting(appends: list[Append]) -> int:
-    """How many of the first appends make a commit: at least one."""
+    """The number of appends that make a commit: at least one."""
     size = count = 0
     while size <= COMMIT_BYTES and count < len(appends):
         size += len(appends[count].frame.body)
