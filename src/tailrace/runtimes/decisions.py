@@ -6,8 +6,6 @@ cache replies. So its result begins with a note, as in LangChain's `HumanInTheLo
 
 from __future__ import annotations
 
-from typing import get_args
-
 import msgspec
 
 from tailrace.events.item_state import ItemState
@@ -18,7 +16,7 @@ from tailrace.runtimes.tools.contract import ToolResult
 
 MAX_SCHEMA = 65_536
 """Bytes of a schema in an approval request, which is an event of the log."""
-ALL: tuple[Decision, ...] = get_args(Decision)
+ALL: tuple[Decision, ...] = ("approve", "edit", "reject", "respond")
 
 
 def approval_request(
@@ -29,8 +27,8 @@ def approval_request(
     if schema is not None and (
         len(msgspec.json.encode(schema)) > MAX_SCHEMA or schema_fault(schema)
     ):
-        allowed = tuple(each for each in decisions if each != "edit")
-        return ApprovalRequested(number, message, allowed)
+        others: list[Decision] = [each for each in decisions if each != "edit"]
+        return ApprovalRequested(number, message, tuple(others))
     return ApprovalRequested(number, message, decisions, schema)
 
 

@@ -62,8 +62,8 @@ def argument_schema(graph: Graph, name: str) -> Json:
         tools = getattr(node.bound, "tools_by_name", None)
         tool = cast("dict[str, Any]", tools).get(name) if isinstance(tools, dict) else None
         if isinstance(tool, BaseTool):
-            schema: Any = tool.tool_call_schema
-            return schema if isinstance(schema, dict) else schema.model_json_schema()
+            schema = cast("Any", tool.tool_call_schema)
+            return cast("Json", schema if isinstance(schema, dict) else schema.model_json_schema())
     return None
 
 

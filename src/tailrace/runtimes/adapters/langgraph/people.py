@@ -155,12 +155,11 @@ def _decisions_by_call(interrupt: Interrupt, count: int) -> list[tuple[t.Decisio
     branch for each decision, or the schema of the only one.
     """
     match cast("object", interrupt.value):
-        case {"review_configs": list() as configs}:
-            by_name = {each.get("action_name"): each.get("allowed_decisions") for each in configs}
-            actions = cast("dict[str, Sequence[dict[str, Any]]]", interrupt.value)[
-                "action_requests"
-            ]
-            return [_decisions(by_name.get(each.get("name"))) for each in actions]
+        case {"review_configs": list()}:
+            batch = cast("dict[str, Sequence[dict[str, Any]]]", interrupt.value)
+            by_name = {each["action_name"]: each for each in batch["review_configs"]}
+            configs = [by_name.get(each["name"], {}) for each in batch["action_requests"]]
+            return [_decisions(each.get("allowed_decisions")) for each in configs]
         case _:
             schema = cast("dict[str, Any]", interrupt.response_schema or {})
             branches = schema.get("oneOf") or schema.get("anyOf") or [schema]
