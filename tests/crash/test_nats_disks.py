@@ -100,6 +100,8 @@ def test_all_disks_full(tmp_path: Path) -> None:
             run = begin(child)
             for disk in disks:
                 fill(disk)
+            # The servers notice it at a write that needs a new block: a run may still begin before that.
+            until(lambda: state(child) == (503, "the store cannot be written"))
             refused = post(child)
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
             assert state(child) == (503, "the store cannot be written")
