@@ -1,10 +1,16 @@
-"""What every store must keep, whatever it is made of. A new engine adds one line to `FACTORIES`."""
+"""What every store must keep, whatever it is made of.
+
+An engine that needs only a folder adds a line to `FACTORIES`; one with servers has a file like
+`test_nats_store.py`. `test_registry.py` fails if an engine has neither.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 
@@ -24,6 +30,10 @@ FACTORIES: dict[str, Callable[[Path], Store]] = {
 }
 ENDED = log(text(0, *"abcdefgh"), end=t.RunCompleted())
 RUN = "01kabcdefghjkmnpqrstvwxyz0"
+TURNS = 100
+"""Turns of the event loop, and of another thread, in which an early notification would arrive."""
+Hold: TypeAlias = Callable[[], AbstractContextManager[None]]
+"""While it is entered, the store cannot make anything durable."""
 
 
 async def append(store: Store, run: str, events: Sequence[Event], attempt: int = 1) -> None:
@@ -45,7 +55,8 @@ def _more(found: Record | None, text: bytes) -> Value:
 
 
 class LogContract:
-    """The suite; `store` is an open store."""
+    """The suite; `store` is an open store, and `hold` stops its commits (it skips the test where an append
+    commits before it returns)."""
 
     async def test_what_was_appended_is_read(self, store: Store) -> None:
         await append(store, RUN, ENDED[:3])
@@ -66,6 +77,25 @@ class LogContract:
         assert appending.done() or not found
         await appending
         assert seen == ENDED[:2]
+
+    async def test_nothing_is_seen_while_its_commit_waits(self, store: Store, hold: Hold) -> None:
+        seen: list[Event] = []
+        await append(store, RUN, ENDED[:1])
+        store.log.watch(RUN, seen.extend)
+        with hold():
+            appending = asyncio.ensure_future(
+                store.log.append(RUN, frame(ENDED[1:3]), expected=0, attempt=1)
+            )
+            reading = asyncio.ensure_future(store.log.read(RUN, 0))
+            for _ in range(TURNS):
+                await asyncio.to_thread(int)
+                assert not seen
+                assert not appending.done()
+                assert not reading.done() or not reading.result()
+        await appending
+        assert seen == ENDED[1:3]
+        await reading
+        assert await everything(store, RUN) == ENDED[:3]
 
     @pytest.mark.parametrize("expected", [-1, 0, 2, 7])
     async def test_a_wrong_place_is_fenced(self, store: Store, expected: int) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
 from tailrace.log.contract import Store
 from tests.contracts.limits_contract import LimitsContract
-from tests.contracts.log_contract import LogContract
+from tests.contracts.log_contract import Hold, LogContract
 from tests.support import nats_stores
 from tests.support.nats_servers import Node, cluster
 
@@ -30,6 +32,22 @@ class TestNatsStore(LogContract):
         await store.open()
         yield store
         await store.close()
+
+    @pytest.fixture
+    def hold(self, nodes: Sequence[Node]) -> Hold:
+        """All servers stand still."""
+
+        @contextmanager
+        def held() -> Generator[None, None, None]:
+            for node in nodes:
+                node.freeze()
+            try:
+                yield
+            finally:
+                for node in nodes:
+                    node.send(signal.SIGCONT)
+
+        return held
 
 
 class TestNatsLimits(LimitsContract):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+import sqlite3
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from tailrace.log.contract import Store
+from tailrace.log.stores.sqlite.schema import FILE
+from tailrace.log.stores.sqlite.store import SqliteStore
 from tests.contracts.limits_contract import LimitsContract
-from tests.contracts.log_contract import FACTORIES, LogContract
+from tests.contracts.log_contract import FACTORIES, Hold, LogContract
 
 
 class TestStores(LogContract):
@@ -23,6 +27,22 @@ class TestStores(LogContract):
         await made.open()
         yield made
         await made.close()
+
+    @pytest.fixture
+    def hold(self, store: Store, tmp_path: Path) -> Hold:
+        """Another connection has the write lock."""
+        if not isinstance(store, SqliteStore):
+            pytest.skip("an append to memory is complete when it returns")
+
+        @contextmanager
+        def held() -> Generator[None, None, None]:
+            with closing(
+                sqlite3.connect(tmp_path / "data" / FILE, isolation_level=None)
+            ) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                yield
+
+        return held
 
 
 class TestLimits(LimitsContract):

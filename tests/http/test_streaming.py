@@ -102,7 +102,7 @@ def test_a_chat_run_without_readers_is_cancelled_after_its_grace_period(
         select_a_moment()
     assert _status(ask, run) == "cancelled"
     told = ask("GET", f"/jobs/job_{run}/stream?as=chat").body
-    assert b"was cancelled by the server, since nobody was reading it." in told
+    assert b"was cancelled by the server, because it had no readers." in told
 
 
 def test_a_chat_run_with_a_reader_on_another_surface_continues(

@@ -48,10 +48,12 @@ PHRASES = {
     r"\bhe\b|\bhis\b|\bhimself\b": "name the actor",
     r"\bwhole (call|reply|turn)s?\b": "complete",
     r"\bside by side\b": "in parallel",
+    r"\b(is|are|comes?) on (the|its|their) way\b": "is pending, in transit",
+    r"\blet (go of|loose)\b": "release",
+    r"\bshall count\b": "apply",
+    r"\bis believed\b": "is accepted",
 }
 PATTERNS = {re.compile(pattern, re.IGNORECASE): instead for pattern, instead in PHRASES.items()}
-
-LOGGING = {"debug", "info", "warning", "error", "exception", "critical"}
 
 
 def faults(text: str) -> list[str]:
@@ -74,24 +76,21 @@ def prose(text: str) -> Iterator[str]:
             yield re.sub(r"`[^`]*`", "", shown)
 
 
-def literals(node: ast.AST) -> Iterator[tuple[int, str]]:
-    """The texts in an expression, each of f-strings' pieces alone."""
-    for each in ast.walk(node):
-        if isinstance(each, ast.Constant) and isinstance(each.value, str):
-            yield each.lineno, each.value
-
-
 def messages(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """The texts that users read: of raised exceptions, of log calls, of `help=`."""
+    """All texts of a module that users may read: strings of words that are not docstrings."""
+    docstrings = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Raise) and node.exc:
-            yield from literals(node.exc)
-        elif isinstance(node, ast.Call):
-            if isinstance(node.func, ast.Attribute) and node.func.attr in LOGGING:
-                yield from literals(node)
-            for keyword in node.keywords:
-                if keyword.arg == "help":
-                    yield from literals(keyword.value)
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in docstrings
+            and " " in node.value
+        ):
+            yield node.lineno, node.value
 
 
 def pages() -> list[Path]:

@@ -42,7 +42,7 @@ async def test_several_calls_then_the_answer() -> None:
 BAD_CALLS: list[tuple[Any, str]] = [
     (call("nobody"), "There is no tool named nobody."),
     (call("add", a="x", b=2), "The arguments do not fit"),
-    (call("task", agent="nobody", prompt="x"), "There is no agent named nobody. Known: helper."),
+    (call("task", agent="nobody", prompt="x"), "Unknown agent: nobody. Known: helper."),
     (call("task", agent="helper"), "The arguments do not fit"),
     (call("ask_user", wrong=1), "The arguments do not fit"),
 ]
@@ -303,7 +303,7 @@ async def test_a_function_in_a_clients_namespace_is_the_clients() -> None:
 
 
 @pytest.mark.parametrize("kind", ["additional_tools", "tool_search_output"])
-async def test_a_tool_that_comes_on_the_way_is_the_clients(kind: str) -> None:
+async def test_a_tool_added_during_the_run_is_the_clients(kind: str) -> None:
     brought = ProviderItem(
         dialect="responses", data={"type": kind, "tools": [{"type": "function", "name": "late"}]}
     )

@@ -31,7 +31,7 @@ INSIDE = ("unshare", "--map-root-user", "--net")
 """The command that gives a program a network of its own."""
 LEASE = 2.0
 STOP_SECONDS = 20.0
-"""`shutdown_seconds` and ten more (docs/deploy.md), and some for a busy machine."""
+"""`shutdown_seconds`, ten for agents that ignore their cancellation, and some for a busy machine."""
 IMPORTS = ("tailrace.log.stores.nats.store",)
 """What our processes need besides what forks have anyway."""
 

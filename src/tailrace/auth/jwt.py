@@ -100,7 +100,7 @@ class JwtVerifier:
         claim = claims.get(self._settings.scope_claim, "")
         words = claim.split() if isinstance(claim, str) else claim
         if not _are_texts(words):
-            _refuse(self._settings.scope_claim, "is no text and no list of texts")
+            _refuse(self._settings.scope_claim, "is neither a string nor a list of strings")
             return None
         prefix = self._settings.scope_prefix
         scopes: frozenset[Scope] = frozenset(

@@ -54,11 +54,11 @@ def fault_of(name: object) -> str:
     begins with "the user"; `""` if it can. Names are compared character by character, without
     normalisation."""
     if not isinstance(name, str):
-        return "is no text"
+        return "is not a string"
     if len(name) > MOST_NAME:
         return f"has more than {MOST_NAME} characters"
     kinds = {unicodedata.category(each) for each in name}
     if all(each in BLANK or unicodedata.category(each)[0] in "CZM" for each in name):
-        return "is empty, or nobody can see it"
+        return "is empty, or has only invisible characters"
     odd = kinds & NO_NAME or TURNS.intersection(name)
-    return "has characters that no name has" if odd else ""
+    return "has characters that names may not have" if odd else ""

@@ -83,7 +83,7 @@ def serve(
     _audit(settings)
     listener = listen(host, settings.server.port if port is None else port)
     url = f"http://{address(listener)}"
-    word = " (open: there are no tokens, so nobody needs one)" if open_ else ""
+    word = " (open: there are no tokens, so requests need none)" if open_ else ""
     typer.echo(f"tailrace: serving {url}{word}", err=True)
     for target in instance.service.catalog.targets:
         typer.echo(f"  {target.kind} {target.name}", err=True)

@@ -76,14 +76,14 @@ def _auth(config: Config) -> Iterator[str]:
     jwt = config.auth.jwt
     if jwt is not None:
         if not jwt.audience:
-            yield "[auth.jwt] audience: tokens that the provider made for other services are taken"
+            yield "[auth.jwt] audience: tokens that the provider issued for other services are accepted"
         if not jwt.issuer:
-            yield "[auth.jwt] issuer: whoever has signed with this key is believed"
+            yield "[auth.jwt] issuer: missing: tokens of every issuer that uses this key are accepted"
         if jwt.without_user == "whole_tenant":
             claim = jwt.user_claim
-            yield f"[auth.jwt] without_user: who has a token without {claim!r} sees the whole tenant"
+            yield f"[auth.jwt] without_user: a token without {claim!r} sees the whole tenant"
         if _in_the_clear(jwt.jwks_url):
-            yield "[auth.jwt] jwks_url is http: whoever is on the way can let anybody in"
+            yield "[auth.jwt] jwks_url is http: an attacker on the network can forge tokens"
     has_prices = all(model.price for model in config.models.values() if model.base_url)
     if (config.limits.token.cost_per_day or config.limits.tenant.cost_per_day) and not has_prices:
         yield "[limits] cost_per_day: a model without a price costs nothing"
@@ -92,7 +92,7 @@ def _auth(config: Config) -> Iterator[str]:
 def _entries(where: str, values: Mapping[str, str]) -> Iterator[str]:
     for name in values:
         if SECRET.search(name):
-            yield f"{where}: {name} stands in the file; let it come from the environment"
+            yield f"{where}: {name} is in the file; read it from the environment"
 
 
 def _in_the_clear(url: str) -> bool:

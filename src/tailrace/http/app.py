@@ -95,7 +95,7 @@ def _no_route(http: Request, error: Exception) -> Response:
         )
         status, headers = 426, {**headers, "upgrade": "HTTP/1.1", "connection": "upgrade"}
     elif path.endswith("/responses/compact"):
-        fault = NotFound("Responses are not compacted here: send the items that shall count.")
+        fault = NotFound("Responses are not compacted here: send the items to keep instead.")
         status = 404
     elif status == 405:
         fault = NotFound(f"Method {http.method} is not allowed for {path}.")

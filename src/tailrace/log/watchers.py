@@ -1,5 +1,5 @@
-"""The listeners that are called when events of a run become durable. Every store has one; use it on the event
-loop."""
+"""The listeners of runs. Each store has a `Watchers`, and calls `tell` after the commit and never before it:
+the guarantee is the store's (`tests/contracts/log_contract.py`). Use it on the event loop."""
 
 from __future__ import annotations
 

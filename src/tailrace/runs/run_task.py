@@ -33,7 +33,7 @@ from tailrace.runtimes.contract import Repeats, RunContext, Runtime
 
 logger = logging.getLogger("tailrace.runs")
 
-UNREAD = "the server, since nobody was reading it"
+UNREAD = "the server, because it had no readers"
 """The name in the log of the server that cancels a run without readers."""
 LAST_SECONDS = 1.0
 """Time for which a run continues after it has exceeded a limit, so that it can end by itself."""

@@ -45,7 +45,7 @@ def hindrance(
     if runtime is None:
         return f"The agent {record.agent} no longer exists."
     if not runtime.resumes:
-        return f"The agent {record.agent} cannot go on after a restart."
+        return f"The agent {record.agent} cannot continue after a restart."
     stuck_attempts = state.stalls + (not next_one.orderly)
     cut_offs = state.cut_offs + (not next_one.orderly)
     if stuck_attempts >= settings.stuck_attempts:

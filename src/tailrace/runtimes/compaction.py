@@ -13,7 +13,7 @@ FULL = 0.8
 reply."""
 
 ASK = (
-    "Summarise the conversation so far for yourself: you will go on from the summary alone. Keep what was "
+    "Summarise the conversation so far for yourself: you will continue from the summary alone. Keep what was "
     "asked, what was decided and found out, names, numbers and open points. Answer with the summary only."
 )
 

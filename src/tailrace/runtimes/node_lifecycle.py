@@ -89,7 +89,7 @@ class ModelReply:
             match self._repeating.take(payload):
                 case "repeats":
                     pass
-                case "goes on":
+                case "continues":
                     numbers = self._repeating.numbers()
                     self._numbers |= numbers
                     first = len(self._state.items) - len(numbers)

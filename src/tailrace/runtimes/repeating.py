@@ -26,7 +26,7 @@ from tailrace.events.item_state import ItemState
 from tailrace.events.items import Json, Message, Part, Reasoning, RefusalPart, TextPart, ToolCall
 from tailrace.events.state import RunState
 
-Verdict = Literal["repeats", "goes on", "differs"]
+Verdict = Literal["repeats", "continues", "differs"]
 TextOfItem: TypeAlias = (
     t.TextDelta | t.RefusalDelta | t.ReasoningDelta | t.ReasoningSummaryDelta | t.ArgumentsDelta
 )
@@ -58,7 +58,7 @@ class Repeating:
         if item is not None and not item.fits(payload):
             return "differs"
         if len(self._order) >= len(self._cut) and all(each.is_repeated for each in self._cut_items):
-            return "goes on"
+            return "continues"
         return "differs" if isinstance(payload, t.Usage) else "repeats"
 
     def numbers(self) -> Mapping[int, int]:

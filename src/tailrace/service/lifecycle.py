@@ -76,8 +76,8 @@ class Shutdown:
 
 
 class Lifecycle:
-    """`release` closes what models and tools hold open, last. Each of the three may be called more than once,
-    at the same time too."""
+    """`release` closes what models and tools hold open, last. `open`, `drain` and `close` may each be called
+    more than once, also concurrently."""
 
     def __init__(
         self, supervisor: Supervisor, shutdown: Shutdown, release: Callable[[], Awaitable[None]]

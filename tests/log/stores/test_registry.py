@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -39,6 +40,15 @@ def test_every_folder_is_an_engine_and_every_engine_a_folder() -> None:
     assert modules == {f"tailrace.log.stores.{folder}.driver" for folder in FOLDERS}
     for url in (registry.DEFAULT, registry.MEMORY):
         assert registry.driver(url)
+
+
+def test_every_engine_keeps_the_contract() -> None:
+    """Its store is named by a factory of the suite, or by a file of its own there."""
+    contracts = "".join(path.read_text("utf-8") for path in (ROOT / "tests/contracts").glob("*.py"))
+    kept = set(
+        re.findall(r"tailrace\.log\.stores\.(\w+)\.store|support import (\w+)_stores", contracts)
+    )
+    assert {name for pair in kept for name in pair if name} == FOLDERS
 
 
 def test_only_the_registry_imports_an_engine_by_name() -> None:

@@ -56,7 +56,7 @@ def test_functions_of_namespaces_and_custom_tools_are_offered_as_functions() -> 
     assert b"namespace" not in msgspec.json.encode(made)
 
 
-def test_tools_that_come_on_the_way_are_offered_each_once() -> None:
+def test_tools_added_in_a_conversation_are_offered_each_once() -> None:
     more = [{"type": "function", "name": name, "parameters": SCHEMA} for name in ("f", "late")]
     brought: Object = {"type": "additional_tools", "role": "developer", "tools": [*more, NAMESPACE]}
     item = i.ProviderItem(dialect="responses", data=brought)

@@ -42,7 +42,7 @@ def task_spec(descriptions: Mapping[str, str]) -> ToolSpec:
         name=TASK,
         description=(
             "Hand a task to another agent and get its final answer. It sees nothing but the prompt. "
-            f"Several tasks in one reply are worked on side by side. Agents:\n{lines}"
+            f"Several tasks in one reply run in parallel. Agents:\n{lines}"
         ),
         parameters=_object(
             {
@@ -58,7 +58,7 @@ def ask_user_spec() -> ToolSpec:
     """`ask_user`."""
     return ToolSpec(
         name=ASK_USER,
-        description="Ask the user something you cannot go on without, and wait for the answer.",
+        description="Ask the user something that you need in order to continue, and wait for the answer.",
         parameters=_object(
             {
                 "question": {"type": "string"},
@@ -76,7 +76,7 @@ def read_task(arguments: str, agents: Sequence[str]) -> SubagentTask | str:
     except msgspec.MsgspecError as error:
         return f"The arguments do not fit: {error}"
     if task.agent not in agents:
-        return f"There is no agent named {task.agent}. Known: {', '.join(agents)}."
+        return f"Unknown agent: {task.agent}. Known: {', '.join(agents)}."
     return task
 
 

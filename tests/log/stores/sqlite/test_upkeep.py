@@ -168,7 +168,7 @@ def test_any_schedule_keeps_what_was_acknowledged(
 END = [Event(300, 1, "", "", t.RunCompleted())]
 
 
-async def test_a_run_that_ends_while_its_chunk_is_on_the_way_is_not_doubled(tmp_path: Path) -> None:
+async def test_a_run_that_ends_while_its_chunk_is_written_is_not_doubled(tmp_path: Path) -> None:
     store = await opened(tmp_path)
     await append(store, "run", deltas(0, 300))
     await append(store, "run", END)
@@ -184,7 +184,7 @@ async def test_a_run_that_ends_while_its_chunk_is_on_the_way_is_not_doubled(tmp_
 
 
 @pytest.mark.parametrize("ends", [False, True], ids=["chunk", "seal"])
-async def test_tidying_that_is_on_the_way_does_not_bring_back_a_dropped_run(
+async def test_pending_maintenance_does_not_restore_a_dropped_run(
     tmp_path: Path, ends: bool
 ) -> None:
     store = await opened(tmp_path)
@@ -226,7 +226,7 @@ async def test_a_quiet_run_does_not_hold_back_segments(tmp_path: Path) -> None:
     await again.close()
 
 
-async def test_an_ended_run_is_let_go_of(tmp_path: Path) -> None:
+async def test_an_ended_run_leaves_the_memory(tmp_path: Path) -> None:
     """Memory holds live runs only; a seal that a crash prevented is made at the next start."""
     store = await opened(tmp_path / "data")
     await append(store, "run", [*deltas(0, 9), Event(9, 1, "", "", t.RunCompleted())])

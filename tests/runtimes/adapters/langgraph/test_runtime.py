@@ -173,7 +173,7 @@ async def test_a_call_with_arguments_that_are_not_json_is_answered() -> None:
 
     state = await run(create_agent(Broken(), tools=[tool(look)]))
     assert state.end == t.RunCompleted()
-    assert outputs(state) == ["The arguments are no JSON object."]
+    assert outputs(state) == ["The arguments are not a JSON object."]
 
 
 async def test_code_that_is_not_asynchronous_takes_part_from_its_threads() -> None:

@@ -17,13 +17,13 @@ from tailrace.log.stores.sqlite.segments import Piece, lost_piece
 
 TAIL_EVENTS = 256
 TAIL_BYTES = 262_144
-"""A tail of this length is written as a chunk and let go of."""
+"""A tail of this length is written as a chunk and released."""
 
 
 class LiveRun(Claim):
     """Events before `base` are in chunks; those from `base` to `last` are in the tail.
 
-    `busy` is true while a chunk of this run, or its seal, is on its way to the disk.
+    `busy` is true while a chunk of this run, or its seal, is being written.
     """
 
     __slots__ = ("_pieces", "base", "busy", "size")
@@ -65,7 +65,7 @@ class LiveRun(Claim):
         return self._pieces.copy()
 
     def cut(self, count: int) -> None:
-        """Let go of the oldest pieces: chunks hold them now."""
+        """Remove the oldest pieces: they are in chunks now."""
         self.size -= sum(piece.size for piece in self._pieces[:count])
         del self._pieces[:count]
         self.base = self._pieces[0].first if self._pieces else self.last + 1

@@ -108,7 +108,8 @@ class SqliteLog:
             await self._drop(runs[start : start + DROP_RUNS])
 
     def on_commit(self, commit: Commit) -> None:
-        """The writer's news, before it resolves the futures."""
+        """Apply a commit of the writer, before it resolves the futures. Only here do the events of an append
+        become visible."""
         for append in [append for append in commit.appends if append.live.dropped]:
             commit.refuse(append, Fenced(f"the run {append.live.run} was dropped"))
         if commit.error is None:
@@ -187,7 +188,7 @@ def _load(
 
 
 def _uncertain(run: str) -> Damaged:
-    return Damaged(f"The log of {ids.run_id(run)} may go on in a damaged part of the disk.")
+    return Damaged(f"The log of {ids.run_id(run)} may continue in a damaged part of the disk.")
 
 
 def _beyond(after: int, bodies: Sequence[bytes]) -> Sequence[Event]:

@@ -1,6 +1,6 @@
 """What a start finds in the SQLite file: the live runs, put together from their chunks and the segments.
 
-Every commit was whole or is not there, so nothing can be torn; what a crash left undone is tidying. A
+A commit is either complete or absent, so no frame is torn; a crash can only leave maintenance undone. A
 frame in a segment is skipped where a chunk has it too, and where its run was sealed or dropped.
 
 Only the heads of segments are read, one row after the other, so a start does not take the memory and the time

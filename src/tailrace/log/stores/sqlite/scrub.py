@@ -97,7 +97,7 @@ class Scrub:
             try:
                 number, heads = segments.heads(self._connection, row)
             except Damaged:
-                yield f"segments row {row} is damaged: its runs cannot be told"
+                yield f"segments row {row} is damaged: its runs are unknown"
                 continue
             if number != row:
                 yield f"segments row {row} is damaged: it is number {number}"

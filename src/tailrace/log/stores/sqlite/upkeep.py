@@ -72,7 +72,7 @@ class Upkeep:
     def _seal(self, live: LiveRun) -> None:
         """Write the whole log of an ended run as few chunks, and forget the run."""
         if live.busy:
-            return None  # its chunk is on the way, and calls again when it is there
+            return None  # a chunk of it is being written; its completion calls this again
         run, base, tail = live.run, live.base, live.tail(STEP_BYTES)
         if tail[-1].last < live.last:
             return self._chunk(live)

@@ -307,7 +307,7 @@ class Writer:
             if self._connection.in_transaction:
                 self._cursor.execute("ROLLBACK")
         except sqlite3.Error:
-            pass  # the transaction is gone already; the next one tells
+            pass  # SQLite has rolled it back already; if not, the next BEGIN fails and reports it
 
     def _resolve(self, commit: Commit) -> None:
         """Resolve all futures. Appends that their owners make in response belong to the next commit: it is

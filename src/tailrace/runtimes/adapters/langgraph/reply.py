@@ -21,7 +21,7 @@ from tailrace.runtimes.adapters.langgraph.messages import details, usage
 from tailrace.runtimes.adapters.reply_recorder import ReplyRecorder
 
 Say = Callable[[t.Payload], None]
-MALFORMED = "The arguments are no JSON object."
+MALFORMED = "The arguments are not a JSON object."
 
 
 class ToolRoles(NamedTuple):

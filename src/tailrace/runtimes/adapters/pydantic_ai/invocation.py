@@ -40,7 +40,7 @@ from tailrace.runtimes.steps import INTERRUPTED, question_id
 from tailrace.runtimes.structured import question_schema
 from tailrace.runtimes.tools.contract import tool_failure
 
-NOBODY = "Nobody runs this tool for an agent that was called by another one."
+NOBODY = "This tool does not run for an agent that another agent has called."
 RETRY = "retry"
 """`metadata={"after_crash": "retry"}` of a tool: a call that a crash interrupted may be made again."""
 
