@@ -40,7 +40,7 @@ mcp = [
         ('user_claim = ""', "[auth.jwt] user_claim is empty"),
         ('tenant_claim = " "', "[auth.jwt] tenant_claim is empty"),
         ('tenant = "\\u200B"', "[auth.jwt] tenant is empty"),
-        ('tenant = "a\\u001Fb"', "[auth.jwt] tenant has characters that no name has"),
+        ('tenant = "a\\u001Fb"', "[auth.jwt] tenant has characters that names may not have"),
         ('without_user = "tenant"', "without_user"),
         ("without_user = true", "without_user"),
     ],

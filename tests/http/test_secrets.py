@@ -123,11 +123,11 @@ UNSAFE: dict[str, str] = {
     "base_url = 'https://m.test'": "without a price",
     "[models.m]\ndialect = 'chat'\nmodel = 'm'\nbase_url = 'http://m.test'": "base_url is http",
     "[models.m]\ndialect = 'chat'\nmodel = 'm'\nbase_url = 'https://m.test'\n"
-    "headers = { X-Api-Key = 'canary' }": "X-Api-Key stands in the file",
+    "headers = { X-Api-Key = 'canary' }": "X-Api-Key is in the file",
     "[models.m]\ndialect = 'echo'\n[agents.a]\nmodel = 'm'\n"
     "mcp = [{ label = 'l', url = 'http://m.test' }]": "url is http",
     "[models.m]\ndialect = 'echo'\n[agents.a]\nmodel = 'm'\n"
-    "mcp = [{ label = 'l', command = 'x', env = { API_TOKEN = 'canary' } }]": "API_TOKEN stands",
+    "mcp = [{ label = 'l', command = 'x', env = { API_TOKEN = 'canary' } }]": "API_TOKEN is in the file",
 }
 
 

@@ -141,7 +141,7 @@ async def test_closing_hands_over_and_opening_takes_over() -> None:
     await second.supervisor.close()
 
 
-@pytest.mark.parametrize("why", ["cannot go on", "no longer exists", "were cut off"])
+@pytest.mark.parametrize("why", ["cannot continue", "no longer exists", "were cut off"])
 async def test_a_run_that_cannot_continue_is_ended(why: str) -> None:
     first = await open_house(Fake(hangs))
     run = await first.start()
@@ -149,7 +149,7 @@ async def test_a_run_that_cannot_continue_is_ended(why: str) -> None:
     if not cut_off:
         await first.supervisor.drain()
     attempts = 1 if cut_off else 20
-    second = House(Fake(talk, resumes=why != "cannot go on"), first.store, attempts=attempts)
+    second = House(Fake(talk, resumes=why != "cannot continue"), first.store, attempts=attempts)
     if why == "no longer exists":
         worker: Any = second.supervisor._executor
         worker._runtimes = {}
