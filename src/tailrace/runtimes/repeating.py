@@ -46,7 +46,11 @@ class Repeating:
     def __init__(self, state: RunState, cut: Sequence[int], *, same_ids: bool) -> None:
         self.payloads: list[t.Payload] = []
         self._cut = cut
-        self._cut_items = [_CutItem(state.items[number], same_ids=same_ids) for number in cut]
+        items = [state.items[number] for number in cut]
+        self._cut_items = [
+            _CutItem(item, same_ids=same_ids, may_grow=_may_grow(item, items[n + 1 :]))
+            for n, item in enumerate(items)
+        ]
         self._order: dict[int, int] = {}
 
     def take(self, payload: t.Payload) -> Verdict:
@@ -107,9 +111,10 @@ class _Text(Struct):
 class _CutItem:
     """An item of the interrupted reply."""
 
-    def __init__(self, item: ItemState, *, same_ids: bool) -> None:
+    def __init__(self, item: ItemState, *, same_ids: bool, may_grow: bool) -> None:
         self._item = item
         self._same_ids = same_ids
+        self._may_grow = may_grow
         self._whole = item.status == "completed"
         self._texts = {place: _Text(kind, text) for place, kind, text in _texts(item)}
         self._notes = _annotations(item)
@@ -118,7 +123,7 @@ class _CutItem:
 
     def again(self) -> _CutItem:
         """The same item, with nothing repeated yet."""
-        return _CutItem(self._item, same_ids=self._same_ids)
+        return _CutItem(self._item, same_ids=self._same_ids, may_grow=self._may_grow)
 
     @property
     def is_repeated(self) -> bool:
@@ -163,13 +168,13 @@ class _CutItem:
         place, kind = _place(delta)
         text = self._texts.get(place)
         if text is None:
-            return not self._whole and self._part_said(place)
+            return self._may_grow and self._part_said(place)
         rest = text.text[text.repeated_length : text.repeated_length + len(delta.text)]
         text.repeated_length += len(delta.text)
         if kind != text.kind or not delta.text.startswith(rest):
             return False
         grows = text.repeated_length > len(text.text)
-        return not grows or (not self._whole and (place[0], place[1] + 1) not in self._texts)
+        return not grows or (self._may_grow and (place[0], place[1] + 1) not in self._texts)
 
     def _part_said(self, place: Place) -> bool:
         """Whether the part before this one was repeated, so that a new one may follow it."""
@@ -194,8 +199,8 @@ class _CutItem:
         number = self._annotation_count
         self._annotation_count += 1
         if number < len(self._notes):
-            return bool(self._notes[number] == payload.annotation)
-        return not self._whole
+            return bool(self._notes[number] == (payload.part, payload.annotation))
+        return self._may_grow
 
     def _can_repeat(self) -> bool:
         if self._item.status == "open":
@@ -278,11 +283,22 @@ def _open_texts(item: ItemState) -> list[tuple[Place, str, str]]:
     return texts
 
 
-def _annotations(item: ItemState) -> list[Json]:
+def _may_grow(item: ItemState, later: Sequence[ItemState]) -> bool:
+    """Whether a reply may add to an item that was shown. A surface that joins the texts of all items (Chat)
+    shows them in their order of arrival, so a text must not grow behind one of a later item."""
+    kind = item.started.kind
+    is_joined = kind != "tool_call" and any(each.started.kind == kind for each in later)
+    return item.status != "completed" and not is_joined
+
+
+def _annotations(item: ItemState) -> list[tuple[int, Json]]:
+    """The annotations of an item, each with its part."""
     if isinstance(item.content, Message):
-        parts = [part for part in item.content.content if isinstance(part, TextPart)]
-        return [note for part in parts for note in part.annotations]
-    return [note for part in item.parts for note in part.annotations]
+        parts = [
+            (n, part) for n, part in enumerate(item.content.content) if isinstance(part, TextPart)
+        ]
+        return [(n, note) for n, part in parts for note in part.annotations]
+    return [(n, note) for n, part in enumerate(item.parts) for note in part.annotations]
 
 
 def _without_ids(value: Json) -> Json:
