@@ -242,18 +242,24 @@ def test_another_reply_leaves_no_trace_in_what_holds_the_answer(
 def test_a_citation_of_another_part_is_not_repeated() -> None:
     note = {"type": "url_citation", "url": "http://a/0"}
     start, done = t.ItemStarted(0, "message"), t.ItemCompleted(0)
-    first = [start, t.TextDelta(0, "a", 0), t.AnnotationAdded(0, note, 0)]
-    again = [start, t.TextDelta(0, "aa", 0), t.TextDelta(0, "b", 1), t.AnnotationAdded(0, note, 1)]
-    _leaves_no_trace(first, [*again, done, t.Usage("fast", finish="stop")])
+    first: Payloads = [start, t.TextDelta(0, "a", 0), t.AnnotationAdded(0, note, 0)]
+    again: Payloads = [
+        start,
+        t.TextDelta(0, "aa", 0),
+        t.TextDelta(0, "b", 1),
+        t.AnnotationAdded(0, note, 1),
+        done,
+    ]
+    _leaves_no_trace(first, [*again, t.Usage("fast", finish="stop")])
 
 
 def test_a_message_does_not_grow_behind_a_later_one() -> None:
-    first = [
+    first: Payloads = [
         *(t.ItemStarted(item, "message") for item in (0, 1)),
         t.TextDelta(0, "a"),
         t.TextDelta(1, "b"),
     ]
-    again = [*_text(0, "a", "c"), t.ItemCompleted(0), *_text(1, "b"), t.ItemCompleted(1)]
+    again: Payloads = [*_text(0, "a", "c"), t.ItemCompleted(0), *_text(1, "b"), t.ItemCompleted(1)]
     _leaves_no_trace(first, [*again, t.Usage("fast", finish="stop")])
 
 
