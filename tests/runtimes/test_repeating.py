@@ -4,7 +4,7 @@ otherwise it is abandoned, and what holds the answer holds it once."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,58 +12,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace.events import abandoning, history, stored
+from tailrace.events import history, stored
 from tailrace.events import types as t
 from tailrace.events.items import Message, ProviderItem, text_of
-from tailrace.events.state import RunState, fold
+from tailrace.events.state import fold
 from tailrace.protocols.anthropic_messages import reply as messages_reply
 from tailrace.protocols.anthropic_messages import stream as messages
 from tailrace.protocols.node_stream import reply as job_reply
 from tailrace.protocols.openai_chat import reply as chat_reply
 from tailrace.protocols.openai_chat import stream as chat
 from tailrace.protocols.openai_responses import stream as responses
-from tailrace.runtimes.node_lifecycle import NODE, ModelReply, ending, opening
+from tailrace.runtimes.node_lifecycle import NODE, ModelReply
 from tests.protocols.test_transcripts import SURFACES
-from tests.support.logs import RUN, TS, request
+from tests.support.logs import RUN, TS
+from tests.support.writing import Payloads, Writing
 
 SHOWN = [name for name in SURFACES if name != "native"]
 """Surfaces that do not show attempts."""
-Payloads = list[t.Payload]
-
-
-class Writing:
-    """A run as its workers write it. The clock stands still, so that two ways to one log are the same."""
-
-    def __init__(self) -> None:
-        self.state = RunState()
-        self.events: list[t.Event] = []
-        self.add([t.Draft(t.RunStarted(request()))])
-        self.add(opening(self.state, "helper"))
-
-    def add(self, drafts: Sequence[t.Draft]) -> None:
-        """As the writer does."""
-        for draft in drafts:
-            self.events.append(self.state.advance(draft, TS))
-
-    def say(self, payloads: Payloads, upto: int | None = None) -> None:
-        """A reply whose worker dies after so many payloads, which came one by one."""
-        reply = ModelReply(self.state)
-        for payload in payloads[:upto]:
-            self.add(reply.convert([payload]))
-
-    def die(self) -> None:
-        """Another worker takes over. What was not in the log yet is lost."""
-        attempt = t.RunAttempt(self.state.attempt + 1, "died", keeps_replies=True)
-        self.add([t.Draft(attempt)])
-        self.add(abandoning.leftovers(self.state))
-
-    def end(self) -> list[t.Event]:
-        """The whole log; it can be read back."""
-        self.add(ending(self.state))
-        read = fold(self.events)
-        assert [item.content for item in read.items] == [item.content for item in self.state.items]
-        assert [item.abandoned for item in read.items] == [i.abandoned for i in self.state.items]
-        return self.events
 
 
 def _numbered(payload: t.Payload, numbers: dict[int, int]) -> t.Payload:
@@ -227,38 +192,21 @@ def test_another_reply_leaves_no_trace_in_what_holds_the_answer(
     first: Payloads, cut: int, second: Payloads
 ) -> None:
     """Whatever the new attempt says: documents, history and final states hold that, once."""
-    run, alone = Writing(), Writing()
-    run.say(first, cut % len(first))
-    run.die()
-    run.say(second)
-    alone.say(second)
-    after, before = run.end(), alone.end()
-    assert history.made_by(fold(after)) == history.made_by(fold(before)) or _continued(after)
-    assert _said(after) == _said(before)
-    for name, read in DOCUMENTS.items():
-        assert read(after) == read(before), name
+    _leaves_no_trace(first[: cut % len(first)], second)
 
 
 def test_a_citation_of_another_part_is_not_repeated() -> None:
     note = {"type": "url_citation", "url": "http://a/0"}
     start, done = t.ItemStarted(0, "message"), t.ItemCompleted(0)
     first: Payloads = [start, t.TextDelta(0, "a", 0), t.AnnotationAdded(0, note, 0)]
-    again: Payloads = [
-        start,
-        t.TextDelta(0, "aa", 0),
-        t.TextDelta(0, "b", 1),
-        t.AnnotationAdded(0, note, 1),
-        done,
-    ]
+    again: Payloads = [start, t.TextDelta(0, "aa", 0), t.TextDelta(0, "b", 1)]
+    again += [t.AnnotationAdded(0, note, 1), done]
     _leaves_no_trace(first, [*again, t.Usage("fast", finish="stop")])
 
 
 def test_a_message_does_not_grow_behind_a_later_one() -> None:
-    first: Payloads = [
-        *(t.ItemStarted(item, "message") for item in (0, 1)),
-        t.TextDelta(0, "a"),
-        t.TextDelta(1, "b"),
-    ]
+    first: Payloads = [*(t.ItemStarted(item, "message") for item in (0, 1))]
+    first += [t.TextDelta(0, "a"), t.TextDelta(1, "b")]
     again: Payloads = [*_text(0, "a", "c"), t.ItemCompleted(0), *_text(1, "b"), t.ItemCompleted(1)]
     _leaves_no_trace(first, [*again, t.Usage("fast", finish="stop")])
 
@@ -270,6 +218,7 @@ def _leaves_no_trace(cut: Payloads, reply: Payloads) -> None:
     run.say(reply)
     alone.say(reply)
     after, before = run.end(), alone.end()
+    assert history.made_by(fold(after)) == history.made_by(fold(before)) or _continued(after)
     assert _said(after) == _said(before)
     for name, read in DOCUMENTS.items():
         assert read(after) == read(before), name
