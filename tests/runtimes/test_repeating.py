@@ -30,13 +30,6 @@ from tests.support.writing import Payloads, Writing
 SHOWN = [name for name in SURFACES if name != "native"]
 """Surfaces that do not show attempts."""
 
-
-def _numbered(payload: t.Payload, numbers: dict[int, int]) -> t.Payload:
-    if not isinstance(payload, t.ItemEvent):
-        return payload
-    return msgspec.structs.replace(payload, item=numbers[payload.item])
-
-
 WORDS = st.text("abc ", min_size=1, max_size=4)
 ODDS = st.floats(-9, 0, width=32).map(lambda p: {"token": "A", "logprob": p})
 NOTE = st.integers(0, 3).map(lambda n: {"type": "url_citation", "url": f"http://a/{n}"})
