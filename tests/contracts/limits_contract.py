@@ -61,7 +61,7 @@ class LimitsContract:
             await accounts.check([Budget("token:a", tokens=201, cost=1.0001)])
             await accounts.check([Budget("token:b", tokens=1)])
 
-    async def test_who_spends_hears_of_what_others_spent(self, stores: Sequence[Store]) -> None:
+    async def test_each_spender_learns_the_totals_of_the_others(self, stores: Sequence[Store]) -> None:
         """Neither alone has used it up; whoever adds second learns that both have."""
         each = [Accounts(store, lambda: NOW, is_shared=True) for store in stores]
         budget, told = Budget("token:a", tokens=100), list[str]()
@@ -94,7 +94,7 @@ class LimitsContract:
             "who is refused by one gives back the other's place"
         )
 
-    async def test_who_comes_right_after_a_run_s_end_is_let_in(
+    async def test_a_client_that_arrives_at_the_end_of_a_run_is_admitted(
         self, stores: Sequence[Store], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Its reader has seen the end already; its record says so a moment later."""

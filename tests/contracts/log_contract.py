@@ -111,7 +111,7 @@ class LogContract:
             await append(store, RUN, ENDED[2:3], attempt=2)
         await append(store, RUN, ENDED[2:3], attempt=3)
 
-    async def test_an_ended_run_is_fenced_for_ever(self, store: Store) -> None:
+    async def test_an_ended_run_stays_fenced(self, store: Store) -> None:
         await append(store, RUN, ENDED)
         late = [Event(len(ENDED), 1, "", "", t.RunAttempt(2, "late"))]
         with pytest.raises(Fenced):
@@ -243,7 +243,7 @@ class LogContract:
             await second
         assert await everything(store, RUN) == ENDED[:2]
 
-    async def test_a_listener_that_fails_hurts_nobody_else(self, store: Store) -> None:
+    async def test_a_listener_that_fails_does_not_affect_the_others(self, store: Store) -> None:
         reported: list[str] = []
         asyncio.get_running_loop().set_exception_handler(
             lambda _, context: reported.append(context["message"])

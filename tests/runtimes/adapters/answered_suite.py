@@ -26,7 +26,7 @@ class Answered(Durable):
         await second.supervisor.open()
         return second
 
-    async def test_a_yes_is_none_to_a_later_call_of_the_same_id(self) -> None:
+    async def test_an_approval_does_not_apply_to_a_later_call_of_the_same_id(self) -> None:
         """Model servers count calls from 0 in every reply."""
         paid: list[int] = []
 
@@ -59,7 +59,7 @@ class Answered(Durable):
         assert texts(state) == ["ok"]
         return await second.supervisor.close()
 
-    async def test_a_message_that_comes_with_an_answer_is_heard_in_its_place(self) -> None:
+    async def test_a_message_beside_an_answer_is_read_in_its_place(self) -> None:
         """The model gives its n-th reply to n - 1 replies since the last user's message, so it begins again
         where it hears one, and goes on where that stands before its last reply."""
 
@@ -86,7 +86,7 @@ class Answered(Durable):
         assert said == ["user", *calls, "user", *calls, "assistant"]
         await second.supervisor.close()
 
-    async def test_an_agent_below_that_asked_does_not_hear_the_message(self) -> None:
+    async def test_a_subagent_that_asked_does_not_get_the_message(self) -> None:
         """It would begin again; the one that sent it does."""
 
         def pay() -> str:

@@ -51,7 +51,7 @@ class Contract(Decisions):
         assert state.total().output > 0
         assert state.agents == {"MAIN": "closed"}
 
-    async def test_calls_of_one_reply_run_side_by_side_and_their_results_are_told_at_once(
+    async def test_calls_of_one_reply_run_in_parallel_and_each_result_is_reported_at_once(
         self,
     ) -> None:
         slow_may_end = asyncio.Event()
@@ -122,7 +122,7 @@ class Contract(Decisions):
         answer = said.index(("MAIN", t.TextDelta(3, "done")))
         assert said.index(("helper", t.AgentCompleted())) < answer
 
-    async def test_agents_below_work_side_by_side_each_under_its_own_name(self) -> None:
+    async def test_subagents_work_in_parallel_each_under_its_own_name(self) -> None:
         both = asyncio.Barrier(2)
 
         async def meet() -> str:
