@@ -74,7 +74,8 @@ def test_a_safe_cluster_is_fine(tmp_path: Path) -> None:
         table = (
             f'[engine]\nurl = "{",".join(node.url for node in nodes)}"\nname = "made"\nshards = 2\n'
         )
-        assert tailrace(tmp_path, "engine", "init", engine=table)[0] == 0
+        status, said = tailrace(tmp_path, "engine", "init", engine=table)
+        assert status == 0, said
         monitors = [word for node in nodes for word in ("--monitor", node.monitoring)]
         while (seen := tailrace(tmp_path, "engine", "check", *monitors, engine=table))[0]:
             assert "is behind on" in seen[1], "what was just made need not be everywhere yet"

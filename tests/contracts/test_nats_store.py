@@ -1,16 +1,18 @@
-"""The log contract over NATS: one server, and a cluster of three."""
+"""All contracts over NATS: one server, and a cluster of three."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
 from tailrace.log.contract import Store
+from tailrace.log.work import WorkQueue
 from tests.contracts.limits_contract import LimitsContract
 from tests.contracts.log_contract import Hold, LogContract
+from tests.contracts.work_contract import Processes, WorkContract
 from tests.support import nats_stores
 from tests.support.nats_servers import Node, cluster
 
@@ -62,3 +64,21 @@ class TestNatsLimits(LimitsContract):
         yield made
         for store in made:
             await store.close()
+
+
+class TestNatsWork(WorkContract):
+    """Jobs of a work queue stream, and plain requests."""
+
+    @pytest.fixture
+    def processes(self, nodes: Sequence[Node]) -> Processes:
+        @asynccontextmanager
+        async def opened(lease: float) -> AsyncGenerator[tuple[WorkQueue, WorkQueue], None]:
+            layout = await nats_stores.installation(nodes, lease=lease)
+            one, other = [nats_stores.store(nodes, layout) for _ in range(2)]
+            await one.open()
+            await other.open()
+            yield one.work, other.work
+            await other.close()
+            await one.close()
+
+        return opened

@@ -62,7 +62,7 @@ def engine(config: Config, data: Path, *, role: Role = "all", wait: float = 0.0)
         return RunStore(store, Membership(work, works=role != "api"))
     if role != "all":
         raise ConfigError(
-            f"--role {role} needs an engine that processes can share: --engine nats://…"
+            f"--role {role} needs an engine that processes can share: --engine {registry.shared_forms()}"
         )
     return RunStore(store, None)
 

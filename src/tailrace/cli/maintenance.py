@@ -15,6 +15,7 @@ from tailrace.auth import tokens
 from tailrace.cli.sources import place_of
 from tailrace.errors import ConfigError
 from tailrace.events.versions import unpack_entry
+from tailrace.log.stores.registry import shared_forms
 from tailrace.runs import (
     accounts,
     concurrency,
@@ -93,7 +94,7 @@ def engine(source: str, url: str) -> config.Config:
             settings, engine=msgspec.structs.replace(settings.engine, url=url)
         )
     if not settings.engine.url:
-        raise ConfigError("no engine: set [engine] url, or give --engine nats://host:port")
+        raise ConfigError(f"no engine: set [engine] url, or give --engine {shared_forms()}")
     return settings
 
 

@@ -21,8 +21,6 @@ from tailrace.service.catalog import Target
 from tailrace.service.run_service import RunService
 from tailrace.service.views import View
 
-SURFACE = "chat"
-
 
 def routes(service: RunService, edge: Edge, mount: Mount) -> list[Route]:
     """The routes of one mount."""

@@ -30,7 +30,6 @@ from tailrace.service.refusals import model_failure
 from tailrace.service.run_service import RunService
 from tailrace.service.views import responses_view
 
-SURFACE = "responses"
 GOING = ("in_progress", "waiting")
 IN_STREAM = frozenset({overflow.CODE})
 """Failures that OpenAI's servers report in the stream: Codex reads them there, and compacts the

@@ -55,8 +55,12 @@ def _scheme(url: str) -> str:
     return url.lstrip().partition(":")[0].lower()
 
 
+def shared_forms() -> str:
+    """How an operator writes the addresses of engines that processes share."""
+    return " or ".join(engine.form for engine in ENGINES.values() if engine.form)
+
+
 def _unknown(url: str) -> ConfigError:
     first = url.split(",")[0].strip()
     which = "address 1" if "@" in url else repr(first)
-    forms = " or ".join(engine.form for engine in ENGINES.values() if engine.form)
-    return ConfigError(f"[engine] url: {which} is not {forms}")
+    return ConfigError(f"[engine] url: {which} is not {shared_forms()}")

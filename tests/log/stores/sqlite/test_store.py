@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from tailrace.errors import LogError, Unreadable
 from tailrace.events import types as t
 from tailrace.events.types import Event
-from tailrace.log.stores.sqlite.schema import FILE
+from tailrace.log.stores.sqlite.schema import FILE, connect
 from tailrace.log.stores.sqlite.store import SqliteStore
 from tests.contracts.log_contract import ENDED, append, everything
 from tests.support.forks import Forks, forking
@@ -88,6 +89,19 @@ def _start(program: str, *arguments: str) -> subprocess.Popen[str]:
 def writers() -> Generator[Forks, None, None]:
     with forking("tests.contracts.log_contract") as made:
         yield made
+
+
+async def test_a_commit_survives_a_power_loss(tmp_path: Path) -> None:
+    """SIGKILL cannot show it: the kernel keeps written pages. In WAL mode only `FULL` syncs each commit."""
+    store = SqliteStore(tmp_path)
+    await store.open()
+    with closing(connect(tmp_path)) as connection:
+        settings = {
+            name: connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous")
+        }
+    assert settings == {"journal_mode": "wal", "synchronous": 2}
+    await store.close()
 
 
 async def test_every_acknowledged_event_survives_a_kill(tmp_path: Path, writers: Forks) -> None:
