@@ -30,7 +30,7 @@ NO_REASONING = "the client ignores reasoning on Chat Completions"
 NO_REASON = "the client does not tell why an answer ended"
 NO_SCHEMA = "the client has no way to ask for a schema"
 NO_RETRY = "the client does not ask again by itself"
-NO_PAUSE = "the protocol has no form for a pause: another surface answers"
+NO_PAUSE = "the question is a call of the tool `ask_user`, which this client does not have here"
 NO_APPROVAL = "the client has no form for an approval"
 NO_REFUSAL = "the client has no form for a refusal and drops it"
 
@@ -99,7 +99,7 @@ def _openai() -> list[Client]:
             surface=surface,
             environment=environment,
             script=script.format(surface.lower()),
-            without={"resume": NO_RESUME, "approval": NO_PAUSE} if surface == "Chat" else {},
+            without={"resume": NO_RESUME} if surface == "Chat" else {},
         )
         for name, version, environment, script in versions
         for surface in ("Chat", "Responses")
@@ -188,7 +188,7 @@ def _anthropic() -> list[Client]:
             surface="Messages",
             environment=environment,
             script=script,
-            without={"resume": NO_RESUME, "approval": NO_PAUSE},
+            without={"resume": NO_RESUME},
         )
         for name, version, environment, script in versions
     ]
@@ -323,9 +323,7 @@ def _plain() -> list[Client]:
                 environment=DEV,
                 script="python.curl",
                 argument=surface,
-                without={"resume": NO_RESUME, "approval": NO_PAUSE}
-                if surface in ("chat", "messages")
-                else {},
+                without={"resume": NO_RESUME} if surface in ("chat", "messages") else {},
             )
             for surface in ("chat", "responses", "messages", "native")
         ),

@@ -52,6 +52,18 @@ await r.main(r.versionOf("@anthropic-ai/sdk"), {
     r.same(textOf(await again.messages.create(body(words, "echo"))), words);
     check();
   },
+  async approval() {
+    const messages = [{ role: "user", content: "Where is my hat?" }];
+    for (const words of [false, true]) {
+      const [, { content, stop_reason }] = await stream(messages, "clerk");
+      const call = content.find((block) => block.type === "tool_use");
+      r.same([stop_reason, call.name, call.input.arguments], ["tool_use", "ask_user", { what: "hat" }]);
+      const result = { type: "tool_result", tool_use_id: call.id, content: '{"approved": true}' };
+      const answer = { role: "user", content: words ? "yes" : [result] };
+      const [got] = await stream([...messages, { role: "assistant", content: [call] }, answer], "clerk");
+      r.same(got, "Found a hat.");
+    }
+  },
   async text() {
     const [got, final] = await stream("One two three", "echo");
     r.same([got, final.stop_reason], ["One two three", "end_turn"]);

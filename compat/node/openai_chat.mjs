@@ -41,6 +41,17 @@ await r.main(r.versionOf("openai"), {
     r.same((await again.chat.completions.create(asked)).choices[0].message.content, words);
     check();
   },
+  async approval() {
+    const messages = [user("Where is my hat?")];
+    const send = (all) => client().chat.completions.stream({ model: "clerk", messages: all }).finalMessage();
+    for (const answer of [null, user("yes")]) {
+      const asked = await send(messages);
+      const [call] = asked.tool_calls;
+      r.same([call.function.name, JSON.parse(call.function.arguments).arguments], ["ask_user", { what: "hat" }]);
+      const output = { role: "tool", tool_call_id: call.id, content: '{"approved": true}' };
+      r.same((await send([...messages, asked, answer ?? output])).content, "Found a hat.");
+    }
+  },
   async text() {
     const more = { stream: true, stream_options: { include_usage: true } };
     const [got, choices, chunks] = await read(ask("One two three", "echo", more));

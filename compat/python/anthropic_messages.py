@@ -189,5 +189,25 @@ def retry() -> None:
     broken.check()
 
 
+@r.scenario
+def approval() -> None:
+    """The call by which the run asks, and its result; on a second run the user's words."""
+    question = {"role": "user", "content": "Where is my hat?"}
+    for words in (False, True):
+        _, first = stream([question], "clerk")
+        r.same(first.stop_reason, "tool_use")
+        (call,) = [block for block in first.content if block.type == "tool_use"]
+        r.same(
+            (call.name, call.input["tool"], call.input["arguments"]),
+            ("ask_user", "find", {"what": "hat"}),
+        )
+        asked = {"type": "tool_use", "id": call.id, "name": call.name, "input": call.input}
+        result = {"type": "tool_result", "tool_use_id": call.id, "content": '{"approved": true}'}
+        answer = {"role": "user", "content": "Yes." if words else [result]}
+        messages = [question, {"role": "assistant", "content": [asked]}, answer]
+        got, final = stream(messages, "clerk")
+        r.same((got, final.stop_reason), ("Found a hat.", "end_turn"))
+
+
 if __name__ == "__main__":
     sys.exit(r.main(anthropic.__version__))

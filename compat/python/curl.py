@@ -345,7 +345,18 @@ def retry() -> None:
 @r.scenario
 def approval() -> None:
     path, data = body("Where is my hat?", "clerk")
-    if r.argument() == "responses":
+    if r.argument() in ("chat", "messages"):
+        answer = {"role": "user", "content": "yes"}
+        _, first = fetch(path, {**data, "stream": False})
+        said = first["choices"][0]["message"] if "choices" in first else first
+        asked = {
+            "role": "assistant",
+            **{key: said[key] for key in ("content", "tool_calls") if key in said},
+        }
+        if "choices" not in first:
+            asked["content"] = [each for each in said["content"] if each["type"] == "tool_use"]
+        told = ask([*data["messages"], asked, answer], "clerk")
+    elif r.argument() == "responses":
         _, first = fetch(path, {**data, "stream": False})
         asked = first["output"][-1]["id"]
         yes = {"type": "mcp_approval_response", "approval_request_id": asked, "approve": True}

@@ -197,5 +197,29 @@ def retry() -> None:
     broken.check()
 
 
+@r.scenario
+def approval() -> None:
+    """The call by which the run asks, and its output; on a second run the user's words."""
+    messages = [user("Where is my hat?")]
+    fields: Any = {"model": "clerk", "stream": True}
+    for words in (False, True):
+        got, choices, _ = read(client().chat.completions.create(messages=messages, **fields))
+        r.same(choices[-1].finish_reason, "tool_calls")
+        calls = [call for choice in choices for call in choice.delta.tool_calls or ()]
+        arguments = "".join(call.function.arguments or "" for call in calls)
+        shown = json.loads(arguments)
+        r.same(
+            (calls[0].function.name, shown["tool"], shown["arguments"]),
+            ("ask_user", "find", {"what": "hat"}),
+        )
+        function = {"name": "ask_user", "arguments": arguments}
+        call = {"id": calls[0].id, "type": "function", "function": function}
+        asked = {"role": "assistant", "content": got, "tool_calls": [call]}
+        output = {"role": "tool", "tool_call_id": calls[0].id, "content": '{"approved": true}'}
+        answered = [*messages, asked, user("yes") if words else output]
+        got, choices, _ = read(client().chat.completions.create(messages=answered, **fields))
+        r.same((got, choices[-1].finish_reason), ("Found a hat.", "stop"))
+
+
 if __name__ == "__main__":
     sys.exit(r.main(openai.__version__))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -193,21 +192,6 @@ def test_a_killed_server_still_waits_and_the_native_surface_answers(
     assert all(line["cost"] > 0 for line in usage)
 
 
-def test_chat_waits_through_a_pause(server: ChildServer, client: OpenAI) -> None:
-    stream = client.chat.completions.create(
-        model="lead", messages=[{"role": "user", "content": "order a hat"}], stream=True
-    )
-    suffix = next(iter(stream)).id.removeprefix("chatcmpl-")
-    url = f"{server.url}/jobs/job_{suffix}"
-    while httpx.get(url).json()["status"] != "waiting":
-        select_a_moment()
-    (asked,) = httpx.get(url).json()["waiting_for"]
-    httpx.post(f"{url}/input", json={"item": asked["item"], "approved": True})
-    text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
-    assert text.endswith("All is done now.")
-    assert "Found it." not in text, "subagents do not speak on a plain mount"
-
-
 PAINT = {"type": "function", "name": "paint", "parameters": {"type": "object"}}
 
 
@@ -227,23 +211,3 @@ def test_an_approval_and_a_clients_output_may_come_together(
     )
     assert second.output_text == "Painted and ordered."
     assert effects(tmp_path, "order") == 1
-
-
-def test_a_chat_that_is_not_streamed_waits_for_the_answer_too(server: ChildServer) -> None:
-    said = [{"role": "user", "content": "order a hat"}]
-    with (
-        ThreadPoolExecutor(1) as pool,
-        httpx.Client(base_url=server.url, timeout=20) as client,
-    ):
-        asked = {"model": "lead", "messages": said}
-        reply = pool.submit(client.post, "/v1/chat/completions", json=asked)
-        while not (jobs := client.get("/jobs").json()["data"]):
-            select_a_moment()
-        path = f"/jobs/{jobs[0]['id']}"
-        while client.get(path).json()["status"] != "waiting":
-            assert not reply.done(), reply.result().text
-        (waits,) = client.get(path).json()["waiting_for"]
-        client.post(path + "/input", json={"item": waits["item"], "approved": True})
-        assert reply.result().status_code == 200, reply.result().text
-        choices = reply.result().json()["choices"]
-    assert choices[0]["message"]["content"].endswith("All is done now.")

@@ -57,6 +57,52 @@ def _job(paused: Paused, **more: Any) -> Sent:
     return _native(paused)[0], {"item": paused.asks["item"], **more}
 
 
+def _history(paused: Paused) -> list[Any]:
+    """A chat client's history up to the question."""
+    call = {"id": paused.call("apr"), "type": "function"}
+    function = {"name": "ask_user", "arguments": "{}"}
+    said = {
+        "role": "assistant",
+        "content": "Run order?",
+        "tool_calls": [{**call, "function": function}],
+    }
+    return [{"role": "user", "content": "order a hat"}, said]
+
+
+def _chat(paused: Paused, *, words: bool = False, **decision: Any) -> Sent:
+    output = decision.get("text") or json.dumps(decision)
+    answer: Any = {"role": "tool", "tool_call_id": paused.call("apr"), "content": output}
+    if words:
+        answer = {"role": "user", "content": output}
+    return "/v1/chat/completions", {"model": "lead", "messages": [*_history(paused), answer]}
+
+
+def _messages(paused: Paused, *, words: bool = False, **decision: Any) -> Sent:
+    output = decision.get("text") or json.dumps(decision)
+    call = {"type": "tool_use", "id": paused.call("apr"), "name": "ask_user", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": call["id"], "content": output}
+    said = {"role": "assistant", "content": [{"type": "text", "text": "Run order?"}, call]}
+    answer = {"role": "user", "content": output if words else [result]}
+    messages = [{"role": "user", "content": "order a hat"}, said, answer]
+    return "/v1/messages", {"model": "lead", "max_tokens": 99, "messages": messages}
+
+
+def _calls(send: Callable[..., Sent]) -> dict[Decision, Send]:
+    return {
+        "approve": lambda p: send(p, approved=True),
+        "edit": lambda p: send(p, approved=True, arguments=SHIP),
+        "reject": lambda p: send(p, approved=False, reason="too dear"),
+        "respond": lambda p: send(p, response=WORDS),
+    }
+
+
+def _words(send: Callable[..., Sent]) -> dict[Decision, Send]:
+    return {
+        "approve": lambda p: send(p, words=True, text="Yes."),
+        "reject": lambda p: send(p, words=True, text="No, too dear"),
+    }
+
+
 DECISIONS: dict[str, dict[Decision, Send]] = {
     "native": {
         "approve": lambda p: _job(p, approved=True),
@@ -88,6 +134,10 @@ DECISIONS: dict[str, dict[Decision, Send]] = {
         "reject": lambda p: _old_ui(p, HAT, approved=False, reason="too dear"),
         "respond": lambda p: _old_ui(p, HAT, approved=None, response=WORDS),
     },
+    "chat": _calls(_chat),
+    "messages": _calls(_messages),
+    "chat, in words": _words(_chat),
+    "messages, in words": _words(_messages),
 }
 CASES = [(surface, each) for surface, decisions in DECISIONS.items() for each in decisions]
 
@@ -155,7 +205,7 @@ BAD_EDITS: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("surface", DECISIONS)
+@pytest.mark.parametrize("surface", [each for each in DECISIONS if "words" not in each])
 @pytest.mark.parametrize("bad", BAD_EDITS)
 def test_an_edit_that_does_not_fit_is_refused(
     team: ChildServer, tmp_path: Path, surface: str, bad: str
@@ -167,11 +217,30 @@ def test_an_edit_that_does_not_fit_is_refused(
         "responses": lambda p: _responses(p, arguments=arguments),
         "ui": lambda p: _ui_response(p, approved=True, arguments=arguments),
         "ui, ai 5": lambda p: _old_ui(p, HAT, arguments=arguments),
+        "chat": lambda p: _chat(p, approved=True, arguments=arguments),
+        "messages": lambda p: _messages(p, approved=True, arguments=arguments),
     }
     paused = Paused(team, "order a hat")
     reply = paused.send(edits[surface](paused))
     assert reply.status_code == 400, reply.text
     assert message in reply.json()["error"]["message"]
+    assert paused.job()["waiting_for"] == [paused.asks]
+    assert effects(tmp_path, "order") == 0
+
+
+UNCLEAR = ("maybe", "yes, but to my office", "is it safe?", "", "approved: true", "yesterday")
+
+
+@pytest.mark.parametrize("words", [True, False])
+@pytest.mark.parametrize("send", [_chat, _messages])
+def test_words_that_do_not_decide_are_refused(
+    team: ChildServer, tmp_path: Path, send: Callable[..., Sent], words: bool
+) -> None:
+    paused = Paused(team, "order a hat")
+    for text in UNCLEAR:
+        reply = paused.send(send(paused, words=words, text=text or " "))
+        assert reply.status_code == 400, text
+        assert "must decide about the call: approve, or reject" in reply.json()["error"]["message"]
     assert paused.job()["waiting_for"] == [paused.asks]
     assert effects(tmp_path, "order") == 0
 

@@ -51,6 +51,6 @@ def test_protocols_are_independent() -> None:
     assert set(modules) == {f"tailrace.protocols.{folder}" for folder in FOLDERS - SHARED}
 
 
-@pytest.mark.parametrize(("surface", "folder"), SURFACES.items())
+@pytest.mark.parametrize(("surface", "folder"), sorted(SURFACES.items()))
 def test_a_surface_is_documented(surface: str, folder: str) -> None:
     assert f"| `{surface}` | `{folder}` |" in (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")

@@ -50,6 +50,8 @@ ENCODERS: dict[str, Callable[[], StreamEncoder]] = {
     "ui": lambda: ui.UiMessageEncoder(RUN, ui.UiStreamOptions(turn=0)),
     "ui watched": lambda: ui.UiMessageEncoder(RUN, ui.UiStreamOptions()),
     "agui": lambda: ag_ui.AgUiEncoder(RUN, ag_ui.AgUiStreamOptions()),
+    "chat turn": lambda: chat.ChatEncoder(RUN, chat.ChatStreamOptions(turn=1)),
+    "messages turn": lambda: messages.MessagesEncoder(RUN, messages.MessagesStreamOptions(turn=1)),
     "agui turn": lambda: ag_ui.AgUiEncoder(RUN, ag_ui.AgUiStreamOptions(turn=1)),
 }
 SURFACES = pytest.mark.parametrize("surface", ENCODERS)
@@ -186,6 +188,41 @@ def test_turns_of_an_agui_stream_are_whole_and_add_up(log: Sequence[Event]) -> N
 @given(log=legal_logs())
 def test_every_messages_frame_is_valid_for_every_sdk(log: Sequence[Event]) -> None:
     strict.messages(ENCODERS["messages"]().encode(log))
+
+
+def turns(log: Sequence[Event]) -> range:
+    return range(1 + sum(isinstance(event.payload, RunResumed) for event in log))
+
+
+@given(log=legal_logs(), key=st.sampled_from(["", "x_a"]), tools=st.booleans())
+def test_every_turn_of_a_chat_is_a_valid_reply(log: Sequence[Event], key: str, tools: bool) -> None:
+    """Also the one that a pause ends, whatever was open then; its document says the same."""
+    for turn in turns(log):
+        chat_options = chat.ChatStreamOptions(key=key, functions=tools, turn=turn)
+        strict.chat(chat.ChatEncoder(RUN, chat_options).encode(log))
+        _, status = chat_reply.completion(RUN, log, chat_options)
+        options = messages.MessagesStreamOptions(tools=tools, key=key, turn=turn)
+        frames = messages.MessagesEncoder(RUN, options).encode(log)
+        if not key:
+            strict.messages(frames)
+        blocks.check(frames)
+        _, messages_status = messages_reply.message(RUN, log, options)
+        if turn < turns(log)[-1]:
+            assert (status, messages_status) == (200, 200), "a pause is no failure"
+
+
+@given(log=legal_logs())
+def test_a_result_of_a_messages_turn_has_its_call_there(log: Sequence[Event]) -> None:
+    for turn in turns(log):
+        options = messages.MessagesStreamOptions(turn=turn)
+        document, status = messages_reply.message(RUN, log, options)
+        if status != 200:
+            continue
+        content = msgspec.json.decode(document)["content"]
+        calls = [each["id"] for each in content if each["type"] == "mcp_tool_use"]
+        for block in content:
+            if block["type"] == "mcp_tool_result":
+                assert block["tool_use_id"] in calls
 
 
 @pytest.mark.parametrize(

@@ -75,9 +75,17 @@ ATTRIBUTED: dict[str, Frames] = {
     "responses-2": lambda log: responses.ResponsesEncoder(
         RUN, responses.ResponsesStreamOptions(turn=1)
     ).encode(log),
+    "chat-1": lambda log: chat.ChatEncoder(RUN, chat.ChatStreamOptions(turn=0)).encode(log),
+    "chat-2": lambda log: chat.ChatEncoder(RUN, chat.ChatStreamOptions(turn=1)).encode(log),
+    "messages-1": lambda log: messages.MessagesEncoder(
+        RUN, messages.MessagesStreamOptions(turn=0)
+    ).encode(log),
+    "messages-2": lambda log: messages.MessagesEncoder(
+        RUN, messages.MessagesStreamOptions(turn=1)
+    ).encode(log),
     "ui-2": lambda log: ui.UiMessageEncoder(RUN, ui.UiStreamOptions(turn=1)).encode(log),
 }
-"""What a mount that attributes shows, and the turn after a pause."""
+"""What a mount that attributes shows, and single turns of a run that pauses."""
 
 PAUSED = ("approval_granted", "approval_denied", "question_below")
 ALL = {**SCENARIOS, **TEAM_SCENARIOS}
@@ -87,7 +95,7 @@ CASES = [
         (name, surface)
         for name in (*TEAM_SCENARIOS, "workflow")
         for surface in ATTRIBUTED
-        if name in PAUSED or not surface.endswith("-2")
+        if name in PAUSED or not surface.endswith(("-1", "-2"))
     ),
 ]
 EVERY = {**SURFACES, **ATTRIBUTED}
@@ -155,7 +163,7 @@ def test_the_bytes_are_what_they_were(name: str, surface: str) -> None:
 def test_every_frame_is_valid_for_every_sdk(name: str, surface: str) -> None:
     log = stored.decode((FOLDER / name / "log.jsonl").read_bytes().rstrip(b"\n"))
     frames = EVERY[surface](log)
-    kind = surface.removeprefix("agent-").removeprefix("calls-").removesuffix("-2")
+    kind = surface.removeprefix("agent-").removeprefix("calls-").rstrip("-12")
     CHECKS[kind](frames)
     if kind == "responses":
         order.check(frames, log)

@@ -5,9 +5,10 @@ none can be guessed. It is drawn once, when the run is accepted (`runs/`); all o
 so a replay in any process gives the same bytes.
 
     run_<suffix>  job_<suffix>  resp_<suffix>  chatcmpl-<suffix>  msg_<suffix>      the run
-    resp_<suffix>_2                                                   its turn after the first pause
+    resp_<suffix>_2  chatcmpl-<suffix>_2                              its turn after the first pause
     msg_<suffix>_3  rs_<suffix>_4  fc_<suffix>_5  call_<suffix>_5     its items, by ordinal
     mcpr_<suffix>_5  mcpr_<suffix>_5_2  apr_<suffix>_5                an approval request of a call
+    ask_<suffix>_0                                                    a question to a person
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32
 SUFFIX_LENGTH = 26
 _SUFFIX = re.compile(rf"[{ALPHABET}]{{{SUFFIX_LENGTH}}}")
 _RUN = re.compile(r"(?:run_|job_|resp_|chatcmpl-|msg_)?(.*)", re.DOTALL)
-_TURN = re.compile(r"resp_(.*)_([2-9]|[1-9][0-9]{1,4})", re.DOTALL)
+_TURN = re.compile(r"(?:resp_|chatcmpl-)(.*)_([2-9]|[1-9][0-9]{1,4})", re.DOTALL)
 _TIME = "_([2-9]|[1-9][0-9]{1,4})"
 _ITEM = re.compile(rf"[a-z]+_([^_]+)_(0|[1-9][0-9]{{0,9}})(?:{_TIME})?")
 _REQUEST_ID = re.compile(rf".*_(?:0|[1-9][0-9]{{0,9}}){_TIME}", re.DOTALL)
@@ -51,14 +52,15 @@ def response_turn(response_id: str) -> int:
     return int(match[2]) - 1 if match else 0
 
 
-def chat_id(suffix: str) -> str:
-    """The run's name on the Chat Completions surface."""
-    return f"chatcmpl-{suffix}"
+def chat_id(suffix: str, turn: int = 0) -> str:
+    """The run's name on the Chat Completions surface, where each pause ends a completion."""
+    return f"chatcmpl-{suffix}_{turn + 1}" if turn else f"chatcmpl-{suffix}"
 
 
-def message_id(suffix: str) -> str:
-    """The run's name where a whole run is one message."""
-    return f"msg_{suffix}"
+def message_id(suffix: str, turn: int = 0) -> str:
+    """The run's name where a turn of it is one message. Later turns have a separator of their own, because
+    `msg_<suffix>_2` is an item."""
+    return f"msg_{suffix}-{turn + 1}" if turn else f"msg_{suffix}"
 
 
 def item_id(prefix: str, suffix: str, item: int) -> str:

@@ -1,4 +1,4 @@
-"""The reply for a new run on the surfaces whose reply is a stream or one document: Chat Completions and
+"""The reply for a turn of a run on the surfaces whose reply is a stream or one document: Chat Completions and
 Messages."""
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ class RunReply:
         self._service = service
         self._edge = edge
 
-    async def stream(self, caller: Caller, run: str, view: View) -> Reply | None:
-        """The stream of a run; None for one that its model server refused at once, because such a failure has
-        an HTTP status. Raises `TooMany`."""
-        if await self._service.early_failure(run) is not None:
+    async def stream(self, caller: Caller, run: str, view: View, turn: int) -> Reply | None:
+        """The stream of a turn; None for a new run that its model server refused at once, because such a
+        failure has an HTTP status. Raises `TooMany`."""
+        if not turn and await self._service.early_failure(run) is not None:
             return None
         return self._edge.stream(self._service.follow(caller, run, view))
 
     async def document(
         self, caller: Caller, run: str, make: Callable[[Sequence[Event]], tuple[bytes, int]]
     ) -> Reply:
-        """The document of a run when it has ended; `make` gives it and its HTTP status. Raises `Unavailable`,
-        `TooLarge`."""
-        state = await self._service.wait_for_end(caller, run)
+        """The document of a turn when the run has ended or waits; `make` gives it and its HTTP status. Raises
+        `Unavailable`, `TooLarge`."""
+        state = await self._service.wait_for_end(caller, run, pauses=True)
         if state is None:
             return Response(status_code=CLIENT_LEFT)
         document, status = await self._service.document(run, make)

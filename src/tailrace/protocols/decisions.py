@@ -13,6 +13,7 @@ edited an amount must not find that the original amount was paid.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import cast
 
@@ -22,7 +23,7 @@ from msgspec import Struct
 from tailrace.errors import BadRequest
 from tailrace.events.answers import Approval
 from tailrace.events.items import Json
-from tailrace.protocols.fields import Object, only, optional
+from tailrace.protocols.fields import Object, object_in, only, optional
 
 
 class CallDecision(Struct, frozen=True):
@@ -74,6 +75,33 @@ def decode_decision(
             param=f"{where}.response",
         )
     return CallDecision(bool(approved), reason, arguments, response)
+
+
+def decision_of_text(text: str, where: str) -> CallDecision:
+    """The decision that a person or a client wrote as text: the object of a decision as JSON, or a word of
+    `WORDS`; a rejection may continue with its reason. Raises `BadRequest` for any other text: a tool must not
+    run because a sentence was misread."""
+    if (fields := object_in(text)) is not None and text.strip():
+        return decode_decision(fields, where)
+    word, reason = _WORD.findall(text.strip())[0]
+    approved = WORDS.get(word.casefold())
+    if approved is False:
+        return CallDecision(approved, reason)
+    if approved and not reason.strip(".!"):
+        return CallDecision(approved)
+    raise BadRequest(
+        f"{where} must decide about the call: approve, or reject, optionally with a reason"
+        ' ("reject: too expensive"), or a JSON object with approved, reason, arguments or response.',
+        param=where,
+    )
+
+
+WORDS = {
+    **dict.fromkeys(("approve", "approved", "yes", "y", "ok", "okay"), True),
+    **dict.fromkeys(("reject", "rejected", "no", "n", "deny", "denied"), False),
+}
+"""Words that decide about a call, in any case."""
+_WORD = re.compile(r"(\w*)[\s.,:;!-]*(.*)", re.DOTALL)
 
 
 def _arguments(value: Json, where: str) -> str | None:

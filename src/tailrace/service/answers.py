@@ -1,4 +1,5 @@
-"""Answers to a waiting run, found in the input of a Responses request: approvals and outputs of calls.
+"""Answers to a waiting run, found in the input of a request of Responses, Chat Completions or Messages:
+approvals and outputs of calls. `message_answers.py` has answers in words.
 
 Only items after the last output of an agent count: earlier answers are history that a client sends again.
 Messages among the answers go to the run that continues (`Answering.messages`).
@@ -6,8 +7,8 @@ Messages among the answers go to the run that continues (`Answering.messages`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeGuard
+from collections.abc import Callable, Sequence
+from typing import TypeAlias, TypeGuard
 
 from msgspec import Struct
 
@@ -23,20 +24,22 @@ from tailrace.events.answers import (
     reply,
 )
 from tailrace.events.items import Item, ProviderItem, ToolCall, ToolOutput, text_of
-from tailrace.events.pauses import QUESTION
 from tailrace.events.request import RunRequest
 from tailrace.events.state import RunState
 from tailrace.events.types import Event, InputRequested
-from tailrace.protocols import attribution
-from tailrace.protocols.decisions import DecisionKeys, decode_decision
+from tailrace.protocols import attribution, questions
+from tailrace.protocols.decisions import DecisionKeys, decision_of_text, decode_decision
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.owner import Owner
 from tailrace.service.outcomes import APPROVAL, REQUEST
 from tailrace.service.stored_runs import StoredRuns
 
-QUESTION_PREFIX = f"{QUESTION}_"
 ANSWER_KEYS = ("type", "id", "status", "approval_request_id")
 """Keys of the answer to an approval request besides the decision."""
+
+
+Place: TypeAlias = Callable[[int], str]
+"""The path in the request of an item of its input."""
 
 
 class Answering(Struct, frozen=True):
@@ -55,36 +58,37 @@ def require_same_agent(asking: str, agent: str, param: str = "") -> None:
 
 
 async def find_answer(
-    runs: StoredRuns, request: RunRequest, owner: Owner, *, to_agent: bool
+    runs: StoredRuns, request: RunRequest, owner: Owner, place: Place, *, to_agent: bool
 ) -> Answering | None:
     """The answer that a request has for a waiting run; None for a request that starts a run of its own.
-    `to_agent`: the request goes to an agent, so each approval must be of a call that this server asked about.
-    Raises `BadRequest`, and `Conflict` where another turn has answered."""
+    `place` names an item of the input in errors. `to_agent`: the request goes to an agent, so each approval
+    must be of a call that this server asked about. Raises `BadRequest`, and `Conflict` where another turn has
+    answered."""
     first = history.behind_agents(request.input)
     items = [(n, item) for n, item in enumerate(request.input) if n >= first and _answers(item)]
     if not items:
         return None
     record = await _record(runs, request, [item for _, item in items], owner)
     if record is None:
-        _check_approvals(items, "", to_agent=to_agent)
+        _check_approvals(items, "", place, to_agent=to_agent)
         return None
-    _check_approvals(items, record.run, to_agent=to_agent)
+    _check_approvals(items, record.run, place, to_agent=to_agent)
     run = record.run
     await runs.until_settled(run, "The response that asked", "previous_response_id")
     state = await runs.directory.state(run)
     _check_unchanged(request.input, state, run)
-    answers = [_answer(item, state, run, f"input[{n}]") for n, item in items]
+    answers = [_answer(item, state, run, place(n)) for n, item in items]
     for (n, item), one in zip(items, answers, strict=True):
-        if one is None and isinstance(item, ToolOutput) and is_question_id(item.call_id):
-            raise _no_question(item.call_id, f"input[{n}].call_id")
+        if one is None and isinstance(item, ToolOutput) and questions.is_question_id(item.call_id):
+            raise no_question(item.call_id, f"{place(n)}.call_id")
     answer = tuple(each for each in answers if each is not None)
     if not answer:
         return None
     for (n, item), one in zip(items, answers, strict=True):
         if one is None and isinstance(item, ToolOutput) and not _has_call(item, state):
             raise BadRequest(
-                f"input[{n}] is the output of a call that was not made: {item.call_id}.",
-                param=f"input[{n}].call_id",
+                f"{place(n)} is the output of a call that was not made: {item.call_id}.",
+                param=f"{place(n)}.call_id",
             )
     whole = not (request.previous or request.conversation)
     messages = history.said_besides(state.start_request(), request.input, whole=whole)
@@ -96,28 +100,28 @@ async def find_answer(
 
 
 def _check_approvals(
-    items: Sequence[tuple[int, ProviderItem | ToolOutput]], run: str, *, to_agent: bool
+    items: Sequence[tuple[int, ProviderItem | ToolOutput]],
+    run: str,
+    place: Place,
+    *,
+    to_agent: bool,
 ) -> None:
     """Raises `BadRequest` for an approval of a call that this server did not ask about, and for any answer to
     a run that is gone."""
     for n, item in items:
         if isinstance(item, ToolOutput):
-            if is_question_id(item.call_id) and not run:
-                raise _no_question(item.call_id, f"input[{n}].call_id")
+            if questions.is_question_id(item.call_id) and not run:
+                raise no_question(item.call_id, f"{place(n)}.call_id")
             continue
         position = ids.item_position(_request_id(item))
         has_number = attribution.item_number(_request_id(item)) is not None
         ours = position is not None or (has_number and run)
         if (position is not None and not run) or (to_agent and not ours):
-            raise _no_question(_request_id(item), f"input[{n}].approval_request_id")
+            raise no_question(_request_id(item), f"{place(n)}.approval_request_id")
 
 
-def is_question_id(call_id: str) -> bool:
-    """Whether a call id is that of a question which surfaces show as a call (`InputRequested.call_id`)."""
-    return call_id.startswith(QUESTION_PREFIX) and ids.item_position(call_id) is not None
-
-
-def _no_question(id: str, place: str) -> BadRequest:
+def no_question(id: str, place: str) -> BadRequest:
+    """The error for an answer to nothing that is open."""
     return BadRequest(f"There is no open question with the id '{id}'.", param=place)
 
 
@@ -205,7 +209,11 @@ async def _record(
 
 def _answer(item: ProviderItem | ToolOutput, state: RunState, run: str, where: str) -> One | None:
     if isinstance(item, ToolOutput):
-        return _reply(item, state) or _client_output(item, state)
+        position = questions.approval_position(item.call_id)
+        if position is not None and position[0] == run:
+            decision = decision_of_text(text_of(item.output), where)
+            return decision.approval(position[1], ids.asked_time(item.call_id))
+        return _reply(item, state, run) or _client_output(item, state)
     position = ids.item_position(_request_id(item))
     number = position[1] if position is not None else attribution.item_number(_request_id(item))
     if number is None:
@@ -217,20 +225,20 @@ def _answer(item: ProviderItem | ToolOutput, state: RunState, run: str, where: s
     return decision.approval(number, ids.asked_time(_request_id(item)))
 
 
-def _reply(output: ToolOutput, state: RunState) -> Reply | Decline | None:
+def _reply(output: ToolOutput, state: RunState, run: str) -> Reply | Decline | None:
     """The answer to the question whose call has this output: an open one first, else one that was answered
     already, which the run then refuses."""
-    questions: list[InputRequested] = []
+    matches: list[InputRequested] = []
     for question in state.questions.values():
         call = None if question.item is None else state.items[question.item].content
         own_id = call.call_id if isinstance(call, ToolCall) else ""
-        if output.call_id in (question.call_id or own_id, own_id):
-            questions.append(question)
-    questions.sort(key=lambda question: state.asks[question.request_id] != "asked")
-    if not questions:
+        if output.call_id in (own_id, questions.call_id(run, question)):
+            matches.append(question)
+    matches.sort(key=lambda question: state.asks[question.request_id] != "asked")
+    if not matches:
         return None
     text = text_of(output.output)
-    question = questions[0]
+    question = matches[0]
     return Decline(question.request_id, text) if output.is_error else reply(question, text)
 
 

@@ -112,6 +112,13 @@ def place(failure: NoForm, request: RunRequest, body: bytes) -> str:
     return _before(request) if failure.item in request.history else failure.param
 
 
+def item_place(request: RunRequest, body: bytes, number: int) -> str:
+    """The path of an item of a request's input in the body."""
+    if request.surface == "responses":
+        return f"input[{number}]"
+    return _PLACES[request.surface](body, request.input[number], None)
+
+
 def _before(request: RunRequest) -> str:
     """The parameter of a request that names its earlier turns."""
     if request.previous:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import msgspec
 from msgspec import Struct
@@ -30,6 +31,7 @@ from tailrace.service.caller import Caller
 from tailrace.service.catalog import Catalog
 from tailrace.service.documents import Document
 from tailrace.service.lifecycle import Shutdown
+from tailrace.service.message_answers import find_message_answer, without_open_calls
 from tailrace.service.outcomes import with_outcomes
 from tailrace.service.projection import Projections
 from tailrace.service.readers import ReaderLimits
@@ -90,16 +92,19 @@ class RunService(Struct, frozen=True):
         it that this begins. `to_agent`: the request goes to an agent, named by its parameter `param`. Raises
         as `start` and `answer`."""
         request = await with_references(self.runs, request, references, caller.owner)
-        answering = await find_answer(self.runs, request, caller.owner, to_agent=to_agent)
+        place = partial(refusals.item_place, request, body)
+        answering = await find_answer(self.runs, request, caller.owner, place, to_agent=to_agent)
+        if answering is None:
+            answering = await find_message_answer(self.runs, request, caller.owner, place)
         if answering is not None:
             require_same_agent(answering.agent, request.agent, param)
-            place = await self.answer(
+            answer_place = await self.answer(
                 caller, answering.run, answering.answer, body, request, answering.messages
             )
-            return answering.run, place.turn
+            return answering.run, answer_place.turn
         if request.conversation:  # `start` waits for a turn of it, which shows that it exists
             await self.conversations.get(request.conversation, caller.owner)
-        run, _ = await self.start(caller, request, body, outcomes=True)
+        run, _ = await self.start(caller, without_open_calls(request), body, outcomes=True)
         return run, 0
 
     async def start(

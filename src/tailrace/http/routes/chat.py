@@ -41,16 +41,22 @@ class _Chat:
         self._reply = RunReply(service, edge)
 
     async def create(self, http: Request, caller: Caller) -> Reply:
-        """Start a run, and stream it or wait for its document."""
+        """Start a run or answer a waiting one; stream its turn, or wait for its document."""
         body = await self._edge.body(http, caller)
         create = request.decode(body)
         target = self._mount.target(http, create.request.model)
         run_request = await self._in_session(caller, create.request, target)
-        run, _ = await self._service.start(caller, run_request, body)
+        run, turn = await self._service.begin(
+            caller,
+            run_request,
+            body,
+            to_agent=target.kind == "agent",
+            param="" if self._mount.names_agent else "model",
+        )
         mount = self._mount
-        options = stream.ChatStreamOptions(create.include_usage, mount.key, mount.functions)
+        options = stream.ChatStreamOptions(create.include_usage, mount.key, mount.functions, turn)
         view = View(options, lambda: stream.ChatEncoder(run, options))
-        if create.stream and (reply_stream := await self._reply.stream(caller, run, view)):
+        if create.stream and (reply_stream := await self._reply.stream(caller, run, view, turn)):
             return reply_stream
         return await self._reply.document(
             caller, run, lambda events: reply.completion(run, events, options)

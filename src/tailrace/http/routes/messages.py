@@ -41,17 +41,23 @@ class _Messages:
         self._reply = RunReply(service, edge)
 
     async def create(self, http: Request, caller: Caller) -> Reply:
-        """Start a run, and stream it or wait for its message."""
+        """Start a run or answer a waiting one; stream its turn, or wait for its message."""
         body = await self._edge.body(http, caller)
         betas = ",".join(http.headers.getlist(BETA))
         create = request.decode(body, http.headers.get(VERSION, ""), betas)
         target = self._mount.target(http, create.request.model)
         run_request = msgspec.structs.replace(create.request, agent=target.name)
-        run, _ = await self._service.start(caller, run_request, body)
+        run, turn = await self._service.begin(
+            caller,
+            run_request,
+            body,
+            to_agent=target.kind == "agent",
+            param="" if self._mount.names_agent else "model",
+        )
         reads_calls = CANNOT_READ_CALLS not in http.headers.get("user-agent", "")
-        options = stream.MessagesStreamOptions(tools=reads_calls, key=self._mount.key)
+        options = stream.MessagesStreamOptions(tools=reads_calls, key=self._mount.key, turn=turn)
         view = View(options, lambda: stream.MessagesEncoder(run, options))
-        if create.stream and (reply_stream := await self._reply.stream(caller, run, view)):
+        if create.stream and (reply_stream := await self._reply.stream(caller, run, view, turn)):
             return reply_stream
         return await self._reply.document(
             caller, run, lambda events: reply.message(run, events, options)

@@ -20,7 +20,7 @@ _SIGN = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],]', re.DOTALL)
 
 
 def message(run: str, events: Sequence[Event], options: MessagesStreamOptions) -> tuple[bytes, int]:
-    """The document of an ended run and its HTTP status; for a status other than 200 it is the error body."""
+    """The document of an ended turn and its HTTP status; for a status other than 200 it is the error body."""
     document = MessageDocument()
     MessageParts(run, options, document).read(lasting(events))
     if document.error is not None:
@@ -34,6 +34,9 @@ class MessageDocument:
     """`MessageSink`: adds the parts up."""
 
     def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
         self.error: Object | None = None
         self.message: Object = {}
         self._content: list[Json] = []

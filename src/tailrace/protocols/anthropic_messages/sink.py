@@ -43,6 +43,10 @@ class MessageSink(Protocol):
         """An `error` instead of the end of the message."""
         ...
 
+    def restart(self) -> None:
+        """Drop the parts of an earlier turn; another message begins."""
+        ...
+
 
 class MessageFrames:
     """`MessageSink`: the events of the stream, with the blocks' indexes."""
@@ -93,6 +97,9 @@ class MessageFrames:
 
     def fail(self, error: Object) -> None:
         self._add("error", error)
+
+    def restart(self) -> None:
+        self._frames, self._index = [], 0
 
     def _add(self, kind: str, fields: Object) -> None:
         data = _json({"type": kind, **fields})

@@ -1,11 +1,15 @@
 """A run as a Messages event stream: events to frames (docs of 2026-10-21, and both SDKs).
 
-The whole run is one message, its blocks in the order in which the items began. Text and thinking stream; a
-call is shown when it is complete, because the SDKs fail on arguments that are not JSON, and a model's may be
-invalid. Calls of the client's tools are `tool_use`; calls that run on our side are `mcp_tool_use` with their
-`mcp_tool_result`, or hidden from clients that cannot read those (`MessagesStreamOptions.tools`). The message
-starts with the fields that a Messages server sent for it, so not before the first item; counts come with the
-last delta and replace those of the start.
+A turn of the run is one message, its blocks in the order in which the items began. Text and thinking stream.
+A call is shown when it is complete, because the SDKs fail on arguments that are not JSON, and a model's may
+be invalid. Calls of the client's tools are `tool_use`; calls that run on our side are `mcp_tool_use` with
+their `mcp_tool_result`, or hidden from clients that cannot read those (`MessagesStreamOptions.tools`). The
+message starts with the fields that a Messages server sent for it, so not before the first item; counts come
+with the last delta and replace those of the start.
+
+A run that pauses for a person is several messages: a pause ends one with the open questions as text and as
+`tool_use` of `ask_user` (`questions.py`), and the client's answer begins the next. A call of ours that waited
+is shown in the message in which it runs.
 """
 
 from __future__ import annotations
@@ -20,13 +24,14 @@ from tailrace.events import ids
 from tailrace.events import types as t
 from tailrace.events.items import ProviderItem, Reasoning, ToolCall
 from tailrace.protocols import sealed
-from tailrace.protocols.anthropic_messages import wire
+from tailrace.protocols.anthropic_messages import calls, wire
 from tailrace.protocols.anthropic_messages.blocks import Blocks, BlockSlot
 from tailrace.protocols.anthropic_messages.sink import MessageFrames, MessageSink
 from tailrace.protocols.anthropic_messages.wire import DIALECT
 from tailrace.protocols.attribution import about
-from tailrace.protocols.encoder import RUN_ENDS, Encoder, Table
-from tailrace.protocols.fields import Object, any_object, object_in
+from tailrace.protocols.encoder import RUN_ENDS, Table
+from tailrace.protocols.fields import Object, any_object
+from tailrace.protocols.turns import TurnEncoder
 
 WordsDelta = t.TextDelta | t.RefusalDelta
 ThoughtDelta = t.ReasoningDelta | t.ReasoningSummaryDelta
@@ -36,10 +41,12 @@ THINKING: Object = {"type": "thinking", "thinking": "", "signature": ""}
 
 class MessagesStreamOptions(Struct, frozen=True):
     """`tools`: whether calls that run on our side are shown. `key` names the extension object of a mount
-    that attributes; `""` for other mounts."""
+    that attributes; `""` for other mounts. `turn` as for `TurnEncoder`: a turn of the run is one message,
+    or all of it."""
 
     tools: bool = True
     key: str = ""
+    turn: int | None = None
 
 
 class _Item:
@@ -54,25 +61,58 @@ class _Item:
         self.kind: tuple[type[WordsDelta | ThoughtDelta], int] | None = None
 
 
-class MessageParts(Encoder):
+class MessageParts(TurnEncoder):
     """A run as the parts of one message, for a sink."""
 
     def __init__(self, run: str, options: MessagesStreamOptions, sink: MessageSink) -> None:
-        super().__init__(run)
+        super().__init__(run, options.turn)
         self._options = options
         self._sink = sink
-        self._blocks = Blocks(sink)
+        self._open_calls: dict[int, tuple[t.Event, ToolCall]] = {}
+        self._model = ""
+        self._reset()
+
+    def _reset(self) -> None:
+        """Reset what belongs to one message."""
+        self._blocks = Blocks(self._sink)
         self._items: dict[int, _Item] = {}
         self._calls: dict[int, t.ItemStarted] = {}
         self._client_called = self._server_called = False
         self._started = False
-        self._model = ""
         self._usage = wire.UsageSum()
         self._last: t.Usage | None = None
 
     def _on_run_started(self, event: t.Event, payload: t.RunStarted) -> None:
         self._roster.start(payload)
         self._model = payload.request.model
+
+    def _end_turn(self, event: t.Event) -> None:
+        """End the message of this turn with the open questions."""
+        self._start_message({})
+        for item in self._items.values():
+            if item.kind is not None:
+                self._blocks.stop(item.slot)
+            self._blocks.close(item.slot)
+        for question in self._questions.open():
+            self._client_called = True
+            slot = self._blocks.reserve(event.agent)
+            if question.text:
+                self._blocks.start(slot, {"type": "text", "text": ""}, {})
+                self._blocks.add_text(slot, "text", question.text)
+                self._blocks.stop(slot)
+            block, deltas = calls.question_call(question)
+            self._blocks.add_whole(slot, block, {}, *deltas)
+            self._blocks.close(slot)
+        reason = "tool_use" if self._client_called else "end_turn"
+        self._sink.end_message(
+            {"stop_reason": reason, "stop_sequence": None}, self._usage.total(), {}
+        )
+
+    def _begin_turn(self, event: t.Event, payload: t.RunResumed) -> None:
+        self._sink.restart()
+        self._reset()
+        if payload.request is not None:
+            self._model = payload.request.model
 
     def _on_run_attempt(self, event: t.Event, payload: t.RunAttempt) -> None:
         for item in self._items.values():
@@ -103,7 +143,7 @@ class MessageParts(Encoder):
             return
         self._started = True
         message: Object = {
-            "id": ids.message_id(self.run),
+            "id": ids.message_id(self.run, self._turn),
             "type": "message",
             "role": "assistant",
             "model": self._model,
@@ -177,6 +217,7 @@ class MessageParts(Encoder):
         self._blocks.add_delta(item.slot, {"type": "citations_delta", "citation": citation})
 
     def _on_item_completed(self, event: t.Event, payload: t.ItemCompleted) -> None:
+        self._questions.complete_call(payload)
         item = self._items.pop(payload.item, None)
         if item is None:
             return
@@ -227,35 +268,52 @@ class MessageParts(Encoder):
         started = item.opening.payload
         if not isinstance(started, t.ItemStarted) or not (whole or started.runs_on == "client"):
             return
-        own: Object = dict(call.details.get(DIALECT, {}).get("block", {}))
-        block: Object = {"type": "tool_use", "id": call.call_id, "name": call.name, "input": {}}
+        if started.runs_on != "client":
+            self._open_calls[started.item] = item.opening, call
+            if self._options.turn is None or started.waits_for != "approval":
+                self._show_server_call(item.slot, started, item.opening, call)
+            return
+        self._client_called = True
         extension = self._extension(item.opening)
-        if started.runs_on == "client":
-            self._client_called = True
-            if signature := sealed.of_call(call):
-                self._blocks.start(item.slot, THINKING, extension)
-                self._stop_wordless(item, signature)
-            block |= own
-        else:
-            self._calls[started.item] = started
-            server = started.server_label or wire.SERVER
-            block |= {"type": "mcp_tool_use", "server_name": server}
-        text = _arguments(call) if whole else call.arguments
-        deltas: list[Object] = [{"type": "input_json_delta", "partial_json": text}] if text else []
+        if signature := sealed.of_call(call):
+            self._blocks.start(item.slot, THINKING, extension)
+            self._stop_wordless(item, signature)
+        block, deltas = calls.client_call(call, whole=whole)
         self._blocks.add_whole(item.slot, block, extension, *deltas)
 
+    def _show_server_call(
+        self, slot: BlockSlot, start: t.ItemStarted, opening: t.Event, call: ToolCall
+    ) -> None:
+        self._calls[start.item] = start
+        block, deltas = calls.server_call(start, call)
+        self._blocks.add_whole(slot, block, self._extension(opening), *deltas)
+
+    def _on_tool_started(self, event: t.Event, payload: t.ToolStarted) -> None:
+        """Show a call that waited, with the arguments that it runs with."""
+        self._show_unfinished(payload.item, payload.arguments)
+
+    def _show_unfinished(self, number: int, arguments: str | None = None) -> None:
+        """Show a call of an earlier message, or one that waited, unless this message has it."""
+        opening, call = self._open_calls.get(number, (None, None))
+        if opening is None or call is None or number in self._calls:
+            return
+        if arguments is not None:
+            call = msgspec.structs.replace(call, arguments=arguments)
+        if isinstance(opening.payload, t.ItemStarted):
+            self._start_message({})
+            self._server_called = True
+            slot = self._blocks.reserve(opening.agent)
+            self._show_server_call(slot, opening.payload, opening, call)
+            self._blocks.close(slot)
+
     def _on_tool_completed(self, event: t.Event, payload: t.ToolCompleted) -> None:
+        self._show_unfinished(payload.item)
+        self._open_calls.pop(payload.item, None)
         call = self._calls.pop(payload.item, None)
         if call is None:
             return
-        block: Object = {
-            "type": "mcp_tool_result",
-            "tool_use_id": call.call_id,
-            "is_error": payload.is_error,
-            "content": [{"type": "text", "text": payload.output}],
-        }
         slot = self._blocks.reserve(event.agent)
-        self._blocks.add_whole(slot, block, self._extension(event))
+        self._blocks.add_whole(slot, calls.server_result(call, payload), self._extension(event))
         self._blocks.close(slot)
 
     def _on_usage(self, event: t.Event, payload: t.Usage) -> None:
@@ -268,18 +326,20 @@ class MessageParts(Encoder):
             self._start_message({**own.get("reply", {}), "usage": own.get("usage", {})})
 
     def _on_run_ended(self, event: t.Event, payload: t.RunEnd) -> None:
+        if not self.is_on_turn:
+            return  # the run has no such turn
         self.done = True
         self._start_message({})
         if isinstance(payload, t.RunFailed | t.RunCancelled):
             self._sink.fail(wire.error(wire.failure(payload), ids.run_id(self.run)))
             return
         own = wire.own(self._last)
-        calls = {"client": self._client_called, "server": self._server_called}
-        delta = {**wire.stop(payload, self._last, **calls), **own.get("delta", {})}
+        by_side = {"client": self._client_called, "server": self._server_called}
+        delta = {**wire.stop(payload, self._last, **by_side), **own.get("delta", {})}
         self._sink.end_message(delta, self._usage.total(), own.get("beside", {}))
 
     SHOWN: ClassVar[Table] = {
-        **Encoder.NAMING,
+        **TurnEncoder.TURNS,
         t.RunStarted: _on_run_started,
         t.RunAttempt: _on_run_attempt,
         **dict.fromkeys(RUN_ENDS, _on_run_ended),
@@ -290,14 +350,13 @@ class MessageParts(Encoder):
         t.ReasoningSummaryDelta: _on_thought,
         t.AnnotationAdded: _on_annotation_added,
         t.ItemCompleted: _on_item_completed,
+        t.ToolStarted: _on_tool_started,
         t.ToolCompleted: _on_tool_completed,
         t.Usage: _on_usage,
         t.ReplyAbandoned: _on_reply_abandoned,
     }
     HIDDEN = frozenset(
         {
-            t.RunWaiting,
-            t.RunResumed,
             t.NodeCompleted,
             t.NodeFailed,
             t.AgentCompleted,
@@ -306,12 +365,7 @@ class MessageParts(Encoder):
             t.ProviderEvent,
             t.AudioDelta,
             t.TranscriptDelta,
-            t.ToolStarted,
             t.ToolProgress,
-            t.ApprovalRequested,
-            t.ApprovalResolved,
-            t.InputRequested,
-            t.InputReceived,
             t.CompactionStarted,
             t.CompactionCompleted,
             t.ContextUsage,
@@ -330,7 +384,7 @@ class MessagesEncoder(MessageParts):
     def encode(self, events: Sequence[t.Event]) -> list[bytes]:
         """The frames that these events make, in order."""
         self.read(events)
-        return self._message_frames.take()
+        return self._message_frames.take() if self.is_on_turn else []
 
 
 def _details(opening: t.Event, name: str) -> Object:
@@ -338,10 +392,3 @@ def _details(opening: t.Event, name: str) -> Object:
     payload = opening.payload
     details: Object = payload.details if isinstance(payload, t.ItemStarted) else {}
     return any_object(any_object(details.get(DIALECT)).get(name))
-
-
-def _arguments(call: ToolCall) -> str:
-    """A call's arguments as a JSON object in text, also if the model wrote something else."""
-    if object_in(call.arguments) is not None:
-        return call.arguments or "{}"
-    return msgspec.json.encode({"arguments": call.arguments}).decode()

@@ -60,6 +60,10 @@ class ChunkSink(Protocol):
         """End the stream: the last chunk has been added."""
         ...
 
+    def restart(self) -> None:
+        """Drop the chunks of an earlier turn; another completion begins."""
+        ...
+
 
 class ChunkFrames:
     """`ChunkSink` that writes chunks as server-sent events. With `include_usage` the field `usage` is null in
@@ -126,3 +130,6 @@ class ChunkFrames:
 
     def close(self) -> None:
         self._frames.append(DONE)
+
+    def restart(self) -> None:
+        self._frames = []

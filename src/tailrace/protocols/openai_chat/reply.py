@@ -26,7 +26,7 @@ fewer."""
 
 
 def completion(run: str, events: Sequence[Event], options: ChatStreamOptions) -> tuple[bytes, int]:
-    """The document of an ended run and its HTTP status; if the status is not 200, the document is the error
+    """The document of an ended turn and its HTTP status; if the status is not 200, the document is the error
     body."""
     document = ChunkDocument()
     ChatChunks(run, options, document).read(lasting(events))
@@ -41,6 +41,9 @@ class ChunkDocument:
     """`ChunkSink` that adds chunks up. For fields that it does not know the last value wins."""
 
     def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
         self.error: Object | None = None
         self._head: Object = {}
         self._extension: Object = {}

@@ -7,6 +7,9 @@ that only this dialect has are sent when their item ends (`stream_extras.py`). R
 another dialect must get back is sent at the end (`thoughts.py`), for the last reply only: the client returns
 one message for the whole run, and servers reject reasoning without the output that followed it. The order of
 chunks follows 48 recorded streams of real servers.
+
+A run that pauses for a person is several completions: a pause ends one with the open questions as text and as
+calls of `ask_user` (`questions.py`), and the client's answer begins the next (`ChatStreamOptions.turn`).
 """
 
 from __future__ import annotations
@@ -19,14 +22,17 @@ from msgspec import Struct
 from tailrace.events import ids
 from tailrace.events import types as t
 from tailrace.events.items import Json, Reasoning
+from tailrace.events.pauses import ASK_USER
+from tailrace.events.request import RunRequest
 from tailrace.events.usage import Totals
 from tailrace.protocols.attribution import about
-from tailrace.protocols.encoder import RUN_ENDS, Encoder, Table
+from tailrace.protocols.encoder import RUN_ENDS, Table
 from tailrace.protocols.fields import Object
 from tailrace.protocols.openai_chat import stream_extras as extras
 from tailrace.protocols.openai_chat import thoughts, wire
 from tailrace.protocols.openai_chat.chunks import ChunkFrames, ChunkSink
 from tailrace.protocols.openai_chat.stream_extras import ServerFields
+from tailrace.protocols.turns import TurnEncoder
 
 SEPARATOR = "\n\n"
 """Separates the texts of two model replies."""
@@ -39,31 +45,38 @@ class ChatStreamOptions(Struct, frozen=True):
     """`include_usage`: every chunk has `usage: null`, and a last chunk has the run's usage. `key` names the
     extension object of a mount that attributes events to agents, and is `""` on other mounts. `functions`:
     calls that run on the server are `tool_calls` too, as on the platform whose clients `/agent/{id}`
-    serves."""
+    serves. `turn` as for `TurnEncoder`: a turn of the run is one completion, or all of it."""
 
     include_usage: bool = False
     key: str = ""
     functions: bool = False
+    turn: int | None = None
 
 
-class ChatChunks(Encoder):
+class ChatChunks(TurnEncoder):
     """Encodes a run as chunks, for a sink."""
 
     def __init__(self, run: str, options: ChatStreamOptions, sink: ChunkSink) -> None:
-        super().__init__(run)
+        super().__init__(run, options.turn)
         self._sink = sink
         self._job = ids.job_id(run)
         self._options = options
+        self._calls: dict[int, t.ItemStarted] = {}
+        self._replies: dict[str, int] = {}
+        self._attempt = 1
+        self._reset()
+
+    _request: RunRequest
+
+    def _reset(self) -> None:
+        """Reset what belongs to one completion."""
         self._fields: Object = {}
         self._places: dict[str, int] = {}
         self._reply_of: dict[int, Reply] = {}
         self._call_indexes: dict[int, int] = {}
         self._client_called = False
-        self._calls: dict[int, t.ItemStarted] = {}
         self._totals = Totals()
         self._server_fields = ServerFields()
-        self._replies: dict[str, int] = {}
-        self._attempt = 1
         self._last: Reply | None = None
         self._thinking: Reply | None = None
         self._thoughts: list[Object] = []
@@ -98,17 +111,40 @@ class ChatChunks(Encoder):
         self._roster.start(payload)
         if self._options.key:
             self._attribute(event)  # again: the main agent's name is known only now
-        tier = payload.request.settings.service_tier
+        self._request = payload.request
+        self._open_completion(event)
+
+    def _open_completion(self, event: t.Event) -> None:
+        tier = self._request.settings.service_tier
         self._fields = {
-            "id": ids.chat_id(self.run),
+            "id": ids.chat_id(self.run, self._turn),
             "object": "chat.completion.chunk",
             "created": event.ts // 1000,
-            "model": payload.request.model,
+            "model": self._request.model,
             "service_tier": tier if tier in wire.SERVICE_TIERS else "default",
             "system_fingerprint": None,
         }
         self._sink.set_head(self._fields)
         self._sink.add({"role": "assistant", "content": "", "refusal": None})
+
+    def _end_turn(self, event: t.Event) -> None:
+        """End the completion of this turn with the open questions."""
+        separator = SEPARATOR if self._last is not None else ""
+        for question in self._questions.open():
+            if question.text:
+                self._sink.add_text("content", separator + question.text)
+                separator = SEPARATOR
+            index = self._call_indexes[-1 - len(self._call_indexes)] = len(self._call_indexes)
+            self._add_call(index, question.call_id, ASK_USER)
+            self._sink.add_arguments(index, question.arguments_json)
+            self._client_called = True
+        self._finish("tool_calls" if self._client_called else "stop")
+
+    def _begin_turn(self, event: t.Event, payload: t.RunResumed) -> None:
+        self._sink.restart()
+        self._reset()
+        self._request = payload.request or self._request
+        self._open_completion(event)
 
     def _on_run_attempt(self, event: t.Event, payload: t.RunAttempt) -> None:
         if not payload.keeps_replies:
@@ -142,11 +178,14 @@ class ChatChunks(Encoder):
             return
         self._client_called = self._client_called or client
         index = self._call_indexes[start.item] = len(self._call_indexes)
+        self._add_call(index, start.call_id, start.name)
+
+    def _add_call(self, index: int, id: str, name: str) -> None:
         call: Object = {
             "index": index,
-            "id": start.call_id,
+            "id": id,
             "type": "function",  # for custom calls too: the SDKs' chunk types have no other type
-            "function": {"name": start.name, "arguments": ""},
+            "function": {"name": name, "arguments": ""},
         }
         self._sink.add({"tool_calls": [call]})
 
@@ -204,6 +243,7 @@ class ChatChunks(Encoder):
             self._add_delta({"annotations": [annotation]})
 
     def _on_item_completed(self, event: t.Event, payload: t.ItemCompleted) -> None:
+        self._questions.complete_call(payload)
         if payload.item in self._reply_of:
             self._add_delta(extras.of(payload, self._call_indexes.get(payload.item)))
             if isinstance(payload.content, Reasoning) and self._roster.is_main(event.agent):
@@ -218,21 +258,26 @@ class ChatChunks(Encoder):
             self._sink.add({})
 
     def _on_run_ended(self, event: t.Event, payload: t.RunEnd) -> None:
+        if not self.is_on_turn:
+            return  # the run has no such turn
         self.done = True
         if isinstance(payload, t.RunFailed | t.RunCancelled):
             self._sink.fail(wire.failure(payload))
             return
+        self._finish(wire.finish_reason(payload, calls=self._client_called))
+
+    def _finish(self, reason: str) -> None:
+        """End the completion."""
         if self._thoughts:
             self._add_delta({"reasoning_details": self._thoughts})
         self._sink.set_head({**self._fields, **self._server_fields.about})
-        reason = wire.finish_reason(payload, calls=self._client_called)
         self._sink.add({}, finish_reason=reason, beside=self._server_fields.choice)
         if self._server_fields.has_counts:
             self._sink.add_usage(self._server_fields.usage(wire.usage(self._totals)))
         self._sink.close()
 
     SHOWN: ClassVar[Table] = {
-        **Encoder.NAMING,
+        **TurnEncoder.TURNS,
         t.RunStarted: _on_run_started,
         t.RunAttempt: _on_run_attempt,
         **dict.fromkeys(RUN_ENDS, _on_run_ended),
@@ -253,18 +298,12 @@ class ChatChunks(Encoder):
     }
     HIDDEN = frozenset(
         {
-            t.RunWaiting,
-            t.RunResumed,
             t.NodeCompleted,
             t.NodeFailed,
             t.AgentCompleted,
             t.ImagePartial,
             t.ProviderEvent,
             t.ToolProgress,
-            t.ApprovalRequested,
-            t.ApprovalResolved,
-            t.InputRequested,
-            t.InputReceived,
             t.CompactionStarted,
             t.CompactionCompleted,
             t.ContextUsage,
@@ -283,4 +322,4 @@ class ChatEncoder(ChatChunks):
     def encode(self, events: Sequence[t.Event]) -> list[bytes]:
         """The frames for these events, in order."""
         self.read(events)
-        return self._chunk_frames.take()
+        return self._chunk_frames.take() if self.is_on_turn else []
