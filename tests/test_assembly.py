@@ -85,3 +85,24 @@ async def test_the_provider_s_name_obeys_the_rule_of_all_names(
     (record,) = caplog.records
     assert said in record.getMessage()
     assert ("allow_private" in record.getMessage()) == (private == "false")
+
+
+@pytest.mark.parametrize(
+    ("agent", "message"),
+    [
+        ('instructions = "{caller.name}"', "[agents.a] instructions: {caller.name} does not exist"),
+        (
+            'mcp = [{ label = "d", url = "http://h/", headers = { x = "{headers.y}" } }]',
+            "[agents.a] mcp 'd' headers: {headers.y} needs 'y' in [server] run_headers",
+        ),
+        (
+            'mcp = [{ label = "d", url = "http://h/", call_headers = "os:sep" }]',
+            "[agents.a] mcp 'd' call_headers: a str is not a function",
+        ),
+    ],
+)
+def test_variables_and_functions_that_cannot_work(agent: str, message: str) -> None:
+    settings = parse(f'[models.m]\ndialect = "echo"\n[agents.a]\nmodel = "m"\n{agent}\n')
+    with pytest.raises(ConfigError) as caught:
+        assemble(settings, memory_store())
+    assert str(caught.value).startswith(message)

@@ -134,3 +134,19 @@ def test_chat_servers_differ_in_what_others_do_not(dialect: str, entry: str) -> 
     server = f'dialect = "{dialect}"\nbase_url = "http://h/v1"\nmodel = "m"\n'
     with pytest.raises(ConfigError, match="is for dialect 'chat' only"):
         parse(f"[models.m]\n{server}{entry}\n")
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("Authorization", "has a secret, which is never stored"),
+        ("cookie", "has a secret, which is never stored"),
+        ("X-API-Key", "has a secret, which is never stored"),
+        ("x shop", "is not the name of a header"),
+        ("", "is not the name of a header"),
+    ],
+)
+def test_headers_that_a_run_cannot_keep(header: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(f'[server]\nrun_headers = ["{header}"]\n')
+    assert f"[server] run_headers: '{header}' {message}" in str(caught.value)

@@ -12,12 +12,14 @@ if sys.version_info < (3, 11):  # noqa: UP036 - where pip has not been asked
 
 if TYPE_CHECKING:
     from tailrace.app import App
+    from tailrace.events.request import RunCaller
     from tailrace.events.types import Usage
     from tailrace.protocols.session_lines.wire_events import HostEvent, SessionEvent
     from tailrace.runtimes.adapters.generator.run import Custom, Run
     from tailrace.runtimes.adapters.langgraph.runtime import LangGraphRuntime
     from tailrace.runtimes.adapters.openai_agents.runtime import OpenAIAgentsRuntime
     from tailrace.runtimes.adapters.pydantic_ai.runtime import PydanticAIRuntime
+    from tailrace.runtimes.current import CurrentRun, current_run
     from tailrace.runtimes.nodes.contract import NodeContext, NodeSpec
     from tailrace.runtimes.tools.contract import Progress, ToolContext, ToolError
     from tailrace.runtimes.tools.functions import tool
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "App",
+    "CurrentRun",
     "Custom",
     "HostEvent",
     "LangGraphRuntime",
@@ -34,16 +37,19 @@ __all__ = [
     "Progress",
     "PydanticAIRuntime",
     "Run",
+    "RunCaller",
     "SessionEvent",
     "ToolContext",
     "ToolError",
     "Usage",
     "__version__",
+    "current_run",
     "tool",
 ]
 
 _WHERE = {
     "App": "tailrace.app",
+    "CurrentRun": "tailrace.runtimes.current",
     "Custom": "tailrace.runtimes.adapters.generator.run",
     "HostEvent": "tailrace.protocols.session_lines.wire_events",
     "LangGraphRuntime": "tailrace.runtimes.adapters.langgraph.runtime",
@@ -53,10 +59,12 @@ _WHERE = {
     "Progress": "tailrace.runtimes.tools.contract",
     "PydanticAIRuntime": "tailrace.runtimes.adapters.pydantic_ai.runtime",
     "Run": "tailrace.runtimes.adapters.generator.run",
+    "RunCaller": "tailrace.events.request",
     "SessionEvent": "tailrace.protocols.session_lines.wire_events",
     "ToolContext": "tailrace.runtimes.tools.contract",
     "ToolError": "tailrace.runtimes.tools.contract",
     "Usage": "tailrace.events.types",
+    "current_run": "tailrace.runtimes.current",
     "tool": "tailrace.runtimes.tools.functions",
 }
 

@@ -43,7 +43,9 @@ def _token(secret: Any = SECRET, algorithm: str = "HS256", kid: str = "", **clai
 @pytest.mark.req("R50")
 async def test_claims_identify_the_user() -> None:
     found = await JwtVerifier(SETTINGS).principal(_token())
-    assert found == Principal("acme", "ann", frozenset({"run", "read"}))
+    assert found is not None
+    assert found == Principal("acme", "ann", frozenset({"run", "read"}), claims=found.claims)
+    assert {name: found.claims.get(name) for name in CLAIMS} == CLAIMS
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,6 @@ TERMS = {
     "encrypted_content",
     "enum",
     "final_answer",
-    "identity",
     "image_generation",
     "input_json_delta",
     "iter_lines",

@@ -155,6 +155,7 @@ def test_the_page_on_tests_names_every_suite() -> None:
 
 def test_the_public_names() -> None:
     agents = {"App", "Custom", "Progress", "Run", "ToolContext", "ToolError", "Usage", "tool"}
+    agents |= {"CurrentRun", "RunCaller", "current_run"}
     frameworks = {"LangGraphRuntime", "OpenAIAgentsRuntime", "PydanticAIRuntime"}
     others = {"HostEvent", "NodeContext", "NodeSpec", "SessionEvent", "__version__"}
     assert set(tailrace.__all__) == agents | frameworks | others

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import socket
 import sys
@@ -67,6 +68,7 @@ class Program:
         self._tools: dict[str, Callable[[Context, Arguments], Awaitable[types.CallToolResult]]] = {
             "echo": self._echo,
             "count": self._count,
+            "who": self._who,
             "fail": self._fail,
             "refuse": self._refuse,
             "mixed": self._mixed,
@@ -132,6 +134,15 @@ class Program:
         meta: dict[str, Any] = dict(context.meta or {})
         ours = [str(meta.get(f"tailrace/{key}")) for key in ("run", "idempotency-key")]
         return answer(f"{arguments.get('what')} {' '.join(ours)}")
+
+    async def _who(self, context: Context, _: Arguments) -> types.CallToolResult:
+        """The headers of the request that tests set, and what `_meta` says of the caller."""
+        headers = {} if context.request is None else dict(context.request.headers)
+        seen = {
+            name: value for name, value in headers.items() if name in ("authorization", "x-user")
+        }
+        meta: dict[str, Any] = dict(context.meta or {})
+        return answer(json.dumps({**seen, "meta": meta.get("tailrace/caller")}, sort_keys=True))
 
     async def _count(self, context: Context, _: Arguments) -> types.CallToolResult:
         for n in (1, 2, 3):
@@ -220,13 +231,13 @@ class Guarded:
             await Response(status_code=401)(scope, receive, send)
 
 
-async def over_http(server: Server[Any], port: int, *, json: bool, needs: str) -> None:
+async def over_http(server: Server[Any], port: int, *, as_json: bool, needs: str) -> None:
     # The protocol is named so that accepted connections get TCP_NODELAY from asyncio.
     with socket.socket(proto=socket.IPPROTO_TCP) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
         listening.listen()
-        app: ASGIApp = server.streamable_http_app(json_response=json)
+        app: ASGIApp = server.streamable_http_app(json_response=as_json)
         if needs:
             app = Guarded(app, needs)
         sys.stdout.write(f"{listening.getsockname()[1]}\n")
@@ -247,7 +258,7 @@ async def main() -> None:
     if chosen.http is None:
         await over_stdio(server, old=chosen.old)
     else:
-        await over_http(server, chosen.http, json=chosen.json, needs=chosen.needs)
+        await over_http(server, chosen.http, as_json=chosen.json, needs=chosen.needs)
 
 
 if __name__ == "__main__":

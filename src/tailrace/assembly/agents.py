@@ -9,9 +9,10 @@ from tailrace.assembly.tools import function_tools, import_from, import_object
 from tailrace.assembly.workflows import workflow_of
 from tailrace.config import AgentConfig, Config
 from tailrace.errors import ConfigError
+from tailrace.events import schema_shapes
 from tailrace.events.request import OutputFormat
-from tailrace.events.schema_shapes import fault
 from tailrace.models.contract import Model
+from tailrace.runtimes import variables
 from tailrace.runtimes.adapters.recognise import runtime_for
 from tailrace.runtimes.agent import Agent, AgentLimits
 from tailrace.runtimes.contract import Runtime
@@ -67,6 +68,9 @@ def agent_of(
     if name in agents:
         return agents[name]
     agent = config.agents[name]
+    run_headers = [header.lower() for header in config.server.run_headers]
+    if fault := variables.fault(agent.instructions, run_headers):
+        raise ConfigError(f"[agents.{name}] instructions: {fault}")
     agents[name] = Agent(
         name=name,
         model=models[agent.model],
@@ -95,7 +99,7 @@ def output_format(name: str, agent: AgentConfig) -> OutputFormat | None:
     """The JSON schema of an agent's answers; None where it has none. Raises `ConfigError`."""
     if not agent.output_schema:
         return None
-    if wrong := fault(agent.output_schema):
+    if wrong := schema_shapes.fault(agent.output_schema):
         raise ConfigError(f"[agents.{name}] output_schema cannot be used: {wrong}")
     return OutputFormat(
         kind="json_schema", name=re.sub(r"\W", "_", name), schema=agent.output_schema

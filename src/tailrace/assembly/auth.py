@@ -26,6 +26,7 @@ def gate(config: Config, store: Store, clock: Callable[[], int], *, open: bool) 
         open=open,
         each=config.limits.token,
         tenant=config.limits.tenant,
+        run_headers=[name.lower() for name in config.server.run_headers],
     )
 
 

@@ -6,19 +6,21 @@ import importlib
 import importlib.util
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
 from tailrace.assembly.auth import secret
 from tailrace.config import AgentConfig, Config, McpConfig, nearest
 from tailrace.errors import ConfigError
+from tailrace.runtimes import variables
 from tailrace.runtimes.tools.contract import Tool
 from tailrace.runtimes.tools.dispatch import ASK_USER, TASK
 from tailrace.runtimes.tools.functions import FunctionTool
 
 if TYPE_CHECKING:
     from tailrace.runtimes.tools.mcp import McpServer
+    from tailrace.runtimes.tools.mcp_endpoint import CallHeaders
 
 
 def import_from(folder: Path) -> None:
@@ -88,10 +90,26 @@ def mcp_servers(config: Config) -> dict[str, tuple[McpServer, ...]]:
     return by_agent
 
 
+def _call_headers(where: str, path: str, folder: Path) -> CallHeaders | None:
+    if not path:
+        return None
+    import_from(folder)
+    function = import_object(f"{where} call_headers {path!r}", path)
+    if not callable(function):
+        raise ConfigError(f"{where} call_headers: a {type(function).__name__} is not a function")
+    return cast("CallHeaders", function)
+
+
 def _mcp_server(where: str, entry: McpConfig, config: Config) -> McpServer:
     if importlib.util.find_spec("mcp") is None:
         raise ConfigError(f"{where}: MCP needs more packages: pip install 'tailrace[mcp]'")
-    headers = dict(entry.headers)
+    variable_headers = {
+        name: text for name, text in entry.headers.items() if variables.VARIABLE.search(text)
+    }
+    for text in variable_headers.values():
+        if fault := variables.fault(text, {name.lower() for name in config.server.run_headers}):
+            raise ConfigError(f"{where} headers: {fault}")
+    headers = {name: text for name, text in entry.headers.items() if name not in variable_headers}
     for header, variable in entry.header_env.items():
         headers[header] = secret(f"{where}:", variable)
     from tailrace.runtimes.tools.mcp import McpServer  # few configurations need it
@@ -106,5 +124,8 @@ def _mcp_server(where: str, entry: McpConfig, config: Config) -> McpServer:
         cwd=str(config.folder.resolve()),
         private=config.server.allow_private,
         headers=headers,
+        run_headers=variable_headers,
+        call_headers=_call_headers(where, entry.call_headers, config.folder),
+        send_caller=entry.send_caller,
     )
     return McpServer(endpoint, allow=entry.allow, approval=entry.approval, timeout=entry.timeout)

@@ -7,21 +7,18 @@ invalid one beside it is ignored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from tailrace.auth.limits import EACH, NO_LIMITS, TENANT, Account, GivenLimits, Rates
-from tailrace.auth.principal import LOCAL, Principal, Scope
+from tailrace.auth.principal import CREDENTIALS, LOCAL, Principal, Scope
 from tailrace.auth.tokens import Tokens
 from tailrace.errors import Forbidden, LogError, Unauthorized
 
 if TYPE_CHECKING:  # PyJWT is slow to import, and most servers have no identity provider
     from tailrace.auth.jwt import JwtVerifier
-
-HEADERS = ("authorization", "x-api-key", "x-oauth-access-token")
-
 
 UNSAID = GivenLimits()
 
@@ -39,16 +36,18 @@ class Gate:
         each: GivenLimits = UNSAID,
         tenant: GivenLimits = UNSAID,
         rates: Rates | None = None,
+        run_headers: Collection[str] = (),
     ) -> None:
-        """`each` are the limits of every token, or user of an identity provider, `tenant` those of every
-        tenant. Missing limits have defaults. Requests without a key have no limits: they come from one person
-        at their own machine."""
+        """`run_headers` are the headers that a run keeps, in lower case. `each` are the limits of every
+        token, or user of an identity provider, `tenant` those of every tenant. Missing limits have defaults.
+        Requests without a key have no limits: they come from one person at their own machine."""
         self.tokens = tokens
         self._each = each
         self._tenant = tenant
         self._rates = rates or Rates()
         self._verifier = verifier
         self._open = open
+        self.run_headers = tuple(run_headers)
 
     async def admit(self, headers: Mapping[str, str], scope: Scope) -> Principal:
         """The principal of a request. Raises `Unauthorized` for missing or invalid credentials, `Forbidden`
@@ -89,7 +88,7 @@ class Gate:
     async def _principal(self, headers: Mapping[str, str]) -> Principal:
         if await self.stands_open():
             return LOCAL
-        secrets = [_secret(headers.get(name, "")) for name in HEADERS]
+        secrets = [_secret(headers.get(name, "")) for name in CREDENTIALS]
         non_empty = [secret for secret in secrets if secret]
         for secret in non_empty:
             token = await self.tokens.find(secret)

@@ -91,7 +91,7 @@ class JwtVerifier:
         scopes = self._scopes(claims)
         if tenant is None or user is None or scopes is None:
             return None
-        return Principal(tenant, user, scopes)
+        return Principal(tenant, user, scopes, claims=claims)
 
     def _scopes(self, claims: dict[str, Any]) -> frozenset[Scope] | None:
         """Our scopes in a claim that is a list or a string, None for any other value. A provider that uses

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -16,6 +16,9 @@ tenant."""
 
 SCOPES: tuple[Scope, ...] = ("run", "read", "admin")
 
+
+CREDENTIALS = ("authorization", "x-api-key", "x-oauth-access-token")
+"""The headers in which clients send a key, in lower case."""
 
 MOST_NAME = 256
 """Maximum length of the name of a tenant or a user, in characters."""
@@ -31,7 +34,7 @@ of characters, ends of lines."""
 class Principal(Struct, frozen=True):
     """The tenant and user of a request, its scopes, and its token. `user` is `""` only if the token or the
     configuration says that it is for all users, never because a claim is missing. `limits` are the token's
-    own; `accounts` have the limits that apply."""
+    own; `accounts` have the limits that apply; `claims` are those of a JWT."""
 
     tenant: str
     user: str = ""
@@ -39,6 +42,7 @@ class Principal(Struct, frozen=True):
     token: str = ""
     limits: Mapping[str, int | float] = {}
     accounts: tuple[Account, ...] = ()
+    claims: Mapping[str, Any] = {}
 
     def may(self, scope: Scope) -> bool:
         """Whether this principal has a scope; `run` includes `read`."""

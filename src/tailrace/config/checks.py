@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from tailrace.auth.principal import fault_of
+from tailrace.auth.principal import CREDENTIALS, fault_of
 from tailrace.config import origins
 from tailrace.config.reader import ConfigReader, nearest
 from tailrace.config.shapes import (
@@ -32,6 +32,9 @@ from tailrace.log.stores import registry
 KEY_ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"})
 SECRET_ALGORITHMS = frozenset({"HS256", "HS384", "HS512"})
 """Algorithms with a pair of keys, and those with one secret: a public key must never count as a secret."""
+
+HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+SECRET_HEADERS = frozenset({"cookie", "proxy-authorization", "set-cookie", *CREDENTIALS})
 
 LEAST: dict[str, float] = {
     "port": 0,
@@ -67,6 +70,7 @@ def check(config: Config, reader: ConfigReader) -> None:
         if value < least or (key == "port" and value > 65_535):
             reader.fault(f"[server] {key} cannot be {value}", "server", key)
     _check_origins(config.server.cors_origins, reader)
+    _check_run_headers(config.server.run_headers, reader)
     _check_engine(config.engine, reader)
     _check_limits(config.limits, reader)
     if config.auth.jwt is not None:
@@ -96,6 +100,20 @@ def _check_origins(entries: Sequence[str], reader: ConfigReader) -> None:
         if fault := origins.fault(origin):
             message = f"[server] cors_origins: {origin!r} {fault}"
             reader.fault(message, "server", "cors_origins", origin)
+
+
+def _check_run_headers(names: Sequence[str], reader: ConfigReader) -> None:
+    for name in names:
+        if fault := _run_header_fault(name):
+            message = f"[server] run_headers: {name!r} {fault}"
+            reader.fault(message, "server", "run_headers", name)
+
+
+def _run_header_fault(name: str) -> str:
+    """Why a run cannot keep a header: its request is stored, and secrets are not. `""` if it can."""
+    if not HEADER.fullmatch(name):
+        return "is not the name of a header"
+    return "has a secret, which is never stored" if name.lower() in SECRET_HEADERS else ""
 
 
 def _check_engine(engine: EngineConfig, reader: ConfigReader) -> None:

@@ -28,7 +28,8 @@ class ConfigPart(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class ServerConfig(ConfigPart, frozen=True, kw_only=True):
-    """`[server]`: its address, its data, its limits. The names of times contain their unit."""
+    """`[server]`: its address, its data, its limits. The names of times contain their unit. `run_headers` are
+    the headers of a request that its run keeps, for the code of the agent."""
 
     host: str = "127.0.0.1"
     port: int = 8700
@@ -46,6 +47,7 @@ class ServerConfig(ConfigPart, frozen=True, kw_only=True):
     max_attempts: int = 3
     chat_grace_seconds: float = 30.0
     extension_key: str = "x_alien"
+    run_headers: tuple[str, ...] = ()
     agent_calls: Literal["mcp_call", "function_call"] = "mcp_call"
 
 
@@ -117,8 +119,11 @@ class ModelConfig(ConfigPart, frozen=True, kw_only=True):
 class McpConfig(ConfigPart, frozen=True, kw_only=True):
     """An entry of an agent's `mcp`: a server at `url`, or one to start as `command` with `args` and `env`.
 
-    `header_env` are headers whose values are in the environment. `allow` names the tools to use, all when
-    empty; `approval` those that need a person's approval. `timeout` in seconds.
+    `header_env` are headers whose values are in the environment. `headers` may have variables of the run
+    (`runtimes/variables.py`); `call_headers` is a function, `module:function`, that makes more headers for
+    each call from its `ToolContext`. With `send_caller` the server gets tenant and user of each call. `allow`
+    names the tools to use, all when empty; `approval` those that need a person's approval. `timeout` in
+    seconds.
     """
 
     label: str
@@ -128,6 +133,8 @@ class McpConfig(ConfigPart, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     headers: dict[str, str] = {}
     header_env: dict[str, str] = {}
+    call_headers: str = ""
+    send_caller: bool = False
     allow: tuple[str, ...] = ()
     approval: Literal["always", "never"] | tuple[str, ...] = "always"
     timeout: float = 60.0

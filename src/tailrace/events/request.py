@@ -92,13 +92,30 @@ class ModelRequest(Canonical, frozen=True, kw_only=True):
     beginning: str = ""
 
 
+class RunCaller(Canonical, frozen=True, kw_only=True):
+    """The caller that started a run, as the server authenticated the request; a client cannot set it. `token`
+    is the id of the token, not the token; `claims` are those of a JWT. On an open server all have the
+    defaults."""
+
+    tenant: str = "local"
+    user: str = ""
+    token: str = ""
+    scopes: tuple[str, ...] = ()
+    claims: dict[str, Json] = {}
+
+
+LOCAL_CALLER = RunCaller()
+"""The caller on a server that needs no key."""
+
+
 class RunRequest(Canonical, frozen=True, kw_only=True):
     """One request for a run.
 
     `agent` is the id of what runs, `model` the name the client used. `history` holds the items of the
     earlier turns, resolved when the run began, so that the run needs no other log to continue. `session` and
     `client_names` (`called` in JSON) are the client's own names for the conversation and for this turn,
-    where it has such.
+    where it has such. `headers` are those that `[server] run_headers` allows, by name in lower case; `fields`
+    are fields that the client added to the body, on surfaces where it may.
     """
 
     agent: str
@@ -117,3 +134,6 @@ class RunRequest(Canonical, frozen=True, kw_only=True):
     background: bool = False
     truncation: str = ""
     include: tuple[str, ...] = ()
+    caller: RunCaller = LOCAL_CALLER
+    headers: dict[str, str] = {}
+    fields: dict[str, Json] = {}

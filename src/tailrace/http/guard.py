@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tailrace.auth.gate import Gate
-from tailrace.auth.principal import Principal, Scope
+from tailrace.auth.principal import LOCAL, Principal, Scope
 from tailrace.errors import (
     BadRequest,
     CallerError,
@@ -26,6 +26,7 @@ from tailrace.errors import (
     Unavailable,
     UnsupportedMedia,
 )
+from tailrace.events.request import LOCAL_CALLER, RunCaller
 from tailrace.http import audit
 from tailrace.http.bodies import ACCEPT_ENCODING
 from tailrace.http.event_stream import EventStream
@@ -165,6 +166,8 @@ def caller(http: Request, principal: Principal, gate: Gate) -> Caller:
         maker=Owner(principal.tenant, principal.user),
         accounts=principal.accounts,
         name=principal.user or principal.token,
+        identity=_identity(principal),
+        headers=_run_headers(http, gate),
         delivery=Delivery(
             path=http.scope["path"],
             key=http.headers.get("idempotency-key", ""),
@@ -175,6 +178,27 @@ def caller(http: Request, principal: Principal, gate: Gate) -> Caller:
         wait_for_disconnect=partial(_wait_for_disconnect, http),
         record_answer=partial(audit.record_answer, http),
     )
+
+
+def _identity(principal: Principal) -> RunCaller:
+    if principal.tenant == LOCAL.tenant and not (principal.user or principal.token):
+        return LOCAL_CALLER
+    return RunCaller(
+        tenant=principal.tenant,
+        user=principal.user,
+        token=principal.token,
+        scopes=tuple(sorted(principal.scopes)),
+        claims=dict(principal.claims),
+    )
+
+
+def _run_headers(http: Request, gate: Gate) -> dict[str, str]:
+    """The headers that a run keeps; several of one name are joined, as HTTP allows."""
+    return {
+        name: ", ".join(http.headers.getlist(name))
+        for name in gate.run_headers
+        if name in http.headers
+    }
 
 
 async def _wait_for_disconnect(http: Request) -> None:

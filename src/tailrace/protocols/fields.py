@@ -193,6 +193,16 @@ def metadata(fields: Object) -> dict[str, str]:
     return value
 
 
+def texts_of(metadata: Object) -> dict[str, str]:
+    """The entries of another surface's metadata that are within OpenAI's limits."""
+    fits = {
+        name: value
+        for name, value in metadata.items()
+        if isinstance(value, str) and len(value) <= 512 and len(name) <= 64
+    }
+    return fits if len(fits) <= 16 else {}
+
+
 def without_empty(fields: Mapping[str, Json]) -> Object:
     """The fields that are neither None nor empty."""
     return {name: value for name, value in fields.items() if value not in (None, "", (), {}, [])}

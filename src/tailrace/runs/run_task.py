@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 
 from tailrace.errors import IllegalEvent, LimitReached, LogError, ModelFailed
-from tailrace.events import abandoning
+from tailrace.events import abandoning, ids
 from tailrace.events.failures import run_failed
 from tailrace.events.types import (
     Draft,
@@ -30,6 +30,7 @@ from tailrace.runs.bounded import BoundedSink, RunBounds
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.writer import RunWriter
 from tailrace.runtimes.contract import Repeats, RunContext, Runtime
+from tailrace.runtimes.current import CURRENT, CurrentRun
 
 logger = logging.getLogger("tailrace.runs")
 
@@ -194,6 +195,7 @@ class RunTask:
         if not isinstance(self._runtime, Repeats):
             self.writer.add(abandoning.replies(self.writer.state))
         _current.set(self)
+        CURRENT.set(CurrentRun(ids.run_id(self.record.run), self._context.request))
         self._driving = True
         try:
             await self._runtime.run(self._context)

@@ -16,6 +16,7 @@ from tailrace.events.items import Item
 from tailrace.events.request import ModelRequest, OutputFormat, RunRequest, ToolChoice
 from tailrace.events.types import MAIN, AgentEntry
 from tailrace.models.contract import Model, refusal
+from tailrace.runtimes import variables
 from tailrace.runtimes.tools.contract import Tool, ToolSource
 
 
@@ -70,7 +71,8 @@ def model_request(agent: Agent, request: RunRequest, items: Sequence[Item]) -> M
     settings = request.settings
     if agent.output is not None and settings.output.kind == "text":
         settings = msgspec.structs.replace(settings, output=agent.output)
-    instructions = "\n\n".join(filter(None, (agent.instructions, request.instructions)))
+    own = variables.fill(agent.instructions, request)
+    instructions = "\n\n".join(filter(None, (own, request.instructions)))
     return ModelRequest(items=tuple(items), instructions=instructions, settings=settings)
 
 

@@ -23,7 +23,7 @@ from tailrace.events.items import Item, Json, Message, TextPart, ToolCall, text_
 from tailrace.events.request import ModelRequest, Settings, ToolChoice
 from tailrace.events.tools import run_by_client
 from tailrace.models.contract import Model
-from tailrace.runtimes import compaction, structured
+from tailrace.runtimes import compaction, structured, variables
 from tailrace.runtimes.agent import Agent, AgentLimits
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.decisions import with_note
@@ -303,7 +303,8 @@ class Invocation:
                 done, total = _number(report.done), _number(report.total)
                 self._emit(t.ToolProgress(call, str(report.message)[:PROGRESS], done, total))
 
-        about = ToolContext(self._context.run, content.call_id, self._key(call), progress)
+        run, request = self._context.run, self._context.request
+        about = ToolContext(run, content.call_id, self._key(call), progress, request)
         result = (await tool.call(content.arguments, about)).cut()
         output = with_note(self._context.state.items[call], result.output)
         self._emit(t.ToolCompleted(call, output, result.is_error))
@@ -329,7 +330,7 @@ class Invocation:
             model=agent.model,
             base=ModelRequest(
                 items=(Message(role="user", content=(TextPart(task.prompt),)),),
-                instructions=agent.instructions,
+                instructions=variables.fill(agent.instructions, self._context.request),
                 settings=_settings(agent),
             ),
         )

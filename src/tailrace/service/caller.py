@@ -15,6 +15,7 @@ from msgspec import Struct
 from tailrace.auth.limits import Account
 from tailrace.errors import BadRequest
 from tailrace.events.answers import Answer
+from tailrace.events.request import LOCAL_CALLER, RunCaller
 from tailrace.runs.accounts import Budget
 from tailrace.runs.owner import Owner
 from tailrace.runs.submission import Submission, SubmissionKey, submission_key
@@ -51,7 +52,7 @@ class Caller(Struct, frozen=True):
     """The authenticated caller. It may see the runs of `owner`: its user's, or all of the tenant's for an
     admin or a key without a user. `maker` owns what it creates, and the names that it gives, for an admin
     too. `accounts` have the limits that apply. `name` is its user, or the id of its token without one: events
-    of the log name it.
+    of the log name it. `identity` and `headers` are stored with the runs that it starts.
 
     `is_valid`: whether its key is still valid, checked while it reads a stream. `wait_for_disconnect` returns
     when the client has left. `record_answer` receives each answer that it gives to a run, before the run does
@@ -62,6 +63,8 @@ class Caller(Struct, frozen=True):
     maker: Owner
     accounts: Sequence[Account] = ()
     name: str = ""
+    identity: RunCaller = LOCAL_CALLER
+    headers: dict[str, str] = {}
     delivery: Delivery = Delivery()
     is_valid: Callable[[], Awaitable[bool]] = _always
     wait_for_disconnect: Callable[[], Awaitable[None]] = _never

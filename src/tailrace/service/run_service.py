@@ -125,6 +125,7 @@ class RunService(Struct, frozen=True):
         get the outputs that this server has (`outcomes.py`). `key` as for `Caller.submission`. Raises as
         `with_history` and `Supervisor.start`, and `BadRequest` for what the agent cannot do.
         """
+        request = msgspec.structs.replace(request, caller=caller.identity, headers=caller.headers)
         if outcomes:
             request = await with_outcomes(self.runs, request, caller.owner)
         if not request.conversation:

@@ -87,6 +87,7 @@ def decode(body: bytes) -> RunAgentInput:
         ),
         session=names.thread,
         client_names=names.run,
+        fields=without_empty({name: fields.get(name) for name in ("forwardedProps", "context")}),
     )
     return RunAgentInput(request, resume, (*history, *new))
 

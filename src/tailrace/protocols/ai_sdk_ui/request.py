@@ -30,6 +30,22 @@ from tailrace.protocols.fields import (
 SURFACE = "ui"
 
 
+_OWN_FIELDS = frozenset(
+    {
+        "agent",
+        "approvals",
+        "id",
+        "message",
+        "messageId",
+        "messages",
+        "system",
+        "toolApproval",
+        "tools",
+        "trigger",
+    }
+)
+
+
 class SendUiMessages(Struct, frozen=True):
     """A decoded request. `has_history`: it contains the whole conversation. `results`: answers to open
     questions, in the last message, or with `past` in the assistant's message before a new one of the user. If
@@ -47,7 +63,8 @@ def decode(body: bytes) -> SendUiMessages:
     """Decode a request; `request.agent` is left empty. Raises `BadRequest`.
 
     Fields of the AI SDK: `id` (the chat), `messages`. Ours: `agent` (a name or number), `message`,
-    `system`, `tools`, `toolApproval`, `approvals`. Any other is an app's own and ignored.
+    `system`, `tools`, `toolApproval`, `approvals`. Any other is an app's own (`body` of `useChat`): the
+    agent's code gets it in `request.fields`.
     """
     fields = body_object(body)
     chat = optional(fields, "id", str, default="")
@@ -74,6 +91,7 @@ def decode(body: bytes) -> SendUiMessages:
         session=chat,
         client_names=last.id if last.role == "assistant" else "",
         include=(wire.APPROVALS,) if knows else (),
+        fields={name: value for name, value in fields.items() if name not in _OWN_FIELDS},
     )
     return SendUiMessages(request, _agent(fields), whole_past, results, answers.calls, past)
 

@@ -29,6 +29,7 @@ from tailrace.protocols.fields import (
     number,
     optional,
     strings,
+    texts_of,
     without_empty,
 )
 
@@ -120,6 +121,7 @@ def _request(fields: Object, limit: int | None) -> RunRequest:
         input=decode_messages(fields["messages"]),
         instructions=instructions,
         settings=_settings(fields, limit, without_empty({"system": system})),
+        metadata=texts_of(nested(fields, "metadata")),
     )
 
 

@@ -1,4 +1,5 @@
-"""A run as the native stream: one frame per event, `id:` the event's `seq`. Nothing is hidden.
+"""A run as the native stream: one frame per event, `id:` the event's `seq`. Nothing is hidden but the claims
+and headers of the caller: they are for the agent's code, and others of the tenant may read the stream.
 
 Frame n is event n, so `Last-Event-ID: n` and `?after=n` both mean: from frame n + 1 on. The fixed part of an
 envelope changes only with the node and the agent, so it is rendered once for each pair. Events of the run as
@@ -9,10 +10,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import msgspec
 from msgspec import Struct
 
 from tailrace.events import ids
 from tailrace.events import types as t
+from tailrace.events.request import RunRequest
 from tailrace.protocols.encoder import PAYLOADS, RUN_ENDS, FrameEncoder, Table
 from tailrace.protocols.fields import Object
 from tailrace.protocols.framing.json_line import encode as _json
@@ -63,7 +66,8 @@ class NodeStreamEncoder(FrameEncoder):
 
     def _on_run_started(self, event: t.Event, payload: t.RunStarted) -> None:
         self._nodes[""] = (RUN, payload.request.agent)
-        self._show(event, payload)
+        request = _without_claims(payload.request)
+        self._show(event, msgspec.structs.replace(payload, request=request))
 
     def _on_node_started(self, event: t.Event, payload: t.NodeStarted) -> None:
         self._nodes[event.node] = (payload.node_type, payload.name)
@@ -98,3 +102,10 @@ class NodeStreamEncoder(FrameEncoder):
         **dict.fromkeys(RUN_ENDS, _on_run_ended),
     }
     HIDDEN = frozenset()
+
+
+def _without_claims(request: RunRequest) -> RunRequest:
+    if not (request.headers or request.caller.claims):
+        return request
+    caller = msgspec.structs.replace(request.caller, claims={})
+    return msgspec.structs.replace(request, caller=caller, headers={})

@@ -17,7 +17,8 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from tailrace.events.request import ToolSpec
+from tailrace.events.request import RunRequest, ToolSpec
+from tailrace.runtimes.current import AboutRequest
 
 logger = logging.getLogger("tailrace.runtimes")
 
@@ -45,7 +46,10 @@ class Progress(Struct, frozen=True):
     total: float | None = None
 
 
-class ToolContext(Struct, frozen=True):
+NO_REQUEST = RunRequest(agent="", model="", surface="", input=())
+
+
+class ToolContext(Struct, AboutRequest, frozen=True):
     """Information about a call, for its tool. `key` is the same when the call is repeated after a crash.
 
     `progress` may be called from the event loop and from a tool's own thread.
@@ -55,6 +59,7 @@ class ToolContext(Struct, frozen=True):
     call_id: str
     key: str
     progress: Callable[[Progress], None] = lambda _: None
+    request: RunRequest = NO_REQUEST
 
 
 class ToolResult(Struct, frozen=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, cast
 
@@ -39,10 +39,11 @@ from tailrace.events.schema_shapes import NoSchema
 from tailrace.events.schemas import QUICK, misfits
 from tailrace.events.work import Overspent, WorkBudget
 from tailrace.runtimes.checker import CHECKER
-from tailrace.runtimes.tools.contract import Progress, ToolContext, ToolResult
+from tailrace.runtimes.tools.contract import Progress, ToolContext, ToolResult, tool_failure
 from tailrace.runtimes.tools.mcp_endpoint import MAX_TOOLS, Endpoint, ServerTool
 from tailrace.runtimes.tools.mcp_transport import (
     CONNECTION_LOST,
+    KEY,
     NOT_SENT,
     TransportState,
     transport,
@@ -199,16 +200,25 @@ class McpSession:
         async def on_progress(progress: float, total: float | None, message: str | None) -> None:
             context.progress(Progress(message or "", progress, total))
 
-        meta: Any = {"tailrace/run": context.run, "tailrace/idempotency-key": context.key}
+        meta: Any = {"tailrace/run": context.run, KEY: context.key}
+        if self._endpoint.send_caller:
+            caller = context.caller
+            meta["tailrace/caller"] = {"tenant": caller.tenant, "user": caller.user}
         try:
-            result = await self._client.call_tool(
-                name, arguments, seconds, progress_callback=on_progress, meta=meta
-            )
+            headers = await self._endpoint.headers_of(context)
+        except Exception as error:  # code of the application
+            label = self._endpoint.label
+            return ToolResult(tool_failure(error, f"call_headers of {label}"), is_error=True)
+        try:
+            with self._signs.sending(context.key, headers):
+                result = await self._client.call_tool(
+                    name, arguments, seconds, progress_callback=on_progress, meta=meta
+                )
         except MCPError as error:
-            return None if error.data == NOT_SENT else self._fault(error, seconds)
+            return None if error.data == NOT_SENT else self._fault(error, seconds, headers)
         except Exception as error:  # a result that the SDK, or a callback of ours, cannot process
             text = f"The answer of MCP server {self._endpoint.label} is unusable: "
-            return ToolResult(text + self._words(error), is_error=True)
+            return ToolResult(text + self._words(error, headers), is_error=True)
         return ToolResult(text_of(result), bool(result.is_error))
 
     async def _check(self, name: str, result: CallToolResult) -> None:
@@ -233,7 +243,7 @@ class McpSession:
         if wrong:
             raise RuntimeError(f"Invalid structured content returned by tool {name}: {wrong}")
 
-    def _fault(self, error: MCPError, seconds: float) -> ToolResult:
+    def _fault(self, error: MCPError, seconds: float, headers: Mapping[str, str]) -> ToolResult:
         label = f"MCP server {self._endpoint.label}"
         unknown = "whether the call took effect is unknown."
         if error.code == REQUEST_TIMEOUT and "timed out" in error.message:
@@ -241,7 +251,7 @@ class McpSession:
         elif self._is_loss(error):
             text = f"The connection to {label} was lost; {unknown}"
         else:
-            text = f"{label} answered with an error: {self._words(error)}"
+            text = f"{label} answered with an error: {self._words(error, headers)}"
         return ToolResult(text, is_error=True)
 
     def _is_loss(self, error: MCPError) -> bool:
@@ -253,11 +263,11 @@ class McpSession:
         )
         return error.code == CONNECTION_CLOSED and is_ours
 
-    def _words(self, error: BaseException) -> str:
+    def _words(self, error: BaseException, headers: Mapping[str, str] | None = None) -> str:
         """An error as text for people, without secrets."""
         first = _first(error)
         text = (first.strerror if isinstance(first, OSError) else None) or str(first)
-        return self._endpoint.redact(text or type(first).__name__)[:LONGEST_ERROR]
+        return self._endpoint.redact(text or type(first).__name__, headers)[:LONGEST_ERROR]
 
 
 def _first(error: BaseException) -> BaseException:

@@ -11,24 +11,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, cast
 
 import httpx2
+import msgspec
 from mcp.client._transport import ReadStream, TransportStreams
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import MCP_SESSION_ID, streamable_http_client
 from mcp.shared.message import SessionMessage
 from mcp_types import CONNECTION_CLOSED
+from msgspec import Struct
+from msgspec import field as field_of
 
 from tailrace.models.outbound import addresses
 from tailrace.runtimes.tools.mcp_endpoint import Endpoint
 
 CONNECT_SECONDS = 10.0
 GOODBYE_SECONDS = 2.0
+KEY = "tailrace/idempotency-key"
+"""The key of a call in its `_meta`."""
 NOT_SENT = {"tailrace": "not sent"}
 CONNECTION_LOST = {"tailrace": "lost"}
 """The `data` of our own errors: the server did not get the request; it is unknown whether it did."""
@@ -54,6 +64,42 @@ class TransportState:
     end: asyncio.Event = field(default_factory=asyncio.Event)
     is_expired: bool = False
     error_status: int = 0
+    _headers_by_key: dict[str, Mapping[str, str]] = field(
+        default_factory=dict[str, Mapping[str, str]], repr=False
+    )
+
+    @contextmanager
+    def sending(self, key: str, headers: Mapping[str, str]) -> Generator[None]:
+        """A call with this key is in progress; its HTTP requests have these headers."""
+        if headers:
+            self._headers_by_key[key] = headers
+        try:
+            yield
+        finally:
+            self._headers_by_key.pop(key, None)
+
+    def headers_of(self, body: bytes) -> Mapping[str, str]:
+        """The headers of the call in a request's body. The SDK sends all calls of a session from one task, so
+        a request names its call only by the `_meta` in its body."""
+        if not self._headers_by_key or not body:
+            return {}
+        try:
+            message = msgspec.json.decode(body, type=_Message)
+        except msgspec.MsgspecError:
+            return {}
+        return self._headers_by_key.get(message.params.meta.key, {})
+
+
+class _Meta(Struct):
+    key: str = field_of(name=KEY, default="")
+
+
+class _Parameters(Struct):
+    meta: _Meta = field_of(name="_meta", default_factory=_Meta)
+
+
+class _Message(Struct):
+    params: _Parameters = field_of(default_factory=_Parameters)
 
 
 def transport(
@@ -201,6 +247,8 @@ class _HttpClient(httpx2.AsyncClient):
     async def _send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Connect to the addresses that were checked, even if the name resolves to others now. Raises
         `OSError`."""
+        if request.method == "POST":
+            request.headers.update(self._signs.headers_of(request.content))
         url = request.url
         *first, last = await addresses(url.host, url.port or 0, private=self._private)
         request.extensions = {**request.extensions, "sni_hostname": url.host}

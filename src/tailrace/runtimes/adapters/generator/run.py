@@ -23,6 +23,7 @@ from tailrace.events.items import Item, Json, Message, text_of
 from tailrace.events.request import RunRequest
 from tailrace.events.types import MAIN, Payload, Usage
 from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.current import AboutRequest
 
 
 class TextPiece(Struct, frozen=True):
@@ -111,7 +112,7 @@ class Speaker:
         return f"call_{self.agent.lower()}_{self._calls}"
 
 
-class Run(Speaker):
+class Run(Speaker, AboutRequest):
     """A run, for its generator.
 
     `input` is the text of the last user message, `messages` the whole conversation so far. `attempt` is

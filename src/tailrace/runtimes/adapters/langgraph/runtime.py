@@ -118,7 +118,10 @@ class LangGraphRuntime:
         saver.answers = graphs.people.answers()
         graph = copy.copy(self._graph)
         graph.checkpointer = saver
-        config: Any = {"configurable": {"thread_id": graphs.context.run}}
+        config: Any = {
+            "configurable": {**caller_fields(request), "thread_id": graphs.context.run},
+            "metadata": dict(request.metadata),
+        }
         options: dict[str, Any] = {"stream_mode": ["updates", "custom"], "durability": "sync"}
         if self._context is not None:
             options["context"] = self._context(request)
@@ -153,6 +156,20 @@ class LangGraphRuntime:
         return (
             {"messages": request_messages(request)} if self._input is None else self._input(request)
         )
+
+
+def caller_fields(request: RunRequest) -> dict[str, Any]:
+    """The caller, under the names of `configurable` on LangGraph's platform
+    (https://docs.langchain.com/langgraph-platform/auth), and the headers that the run keeps."""
+    caller = request.caller
+    permissions = list(caller.scopes)
+    user = {**caller.claims, "identity": caller.user, "permissions": permissions}
+    return {
+        **request.headers,
+        "langgraph_auth_user_id": caller.user,
+        "langgraph_auth_permissions": permissions,
+        "langgraph_auth_user": user,
+    }
 
 
 def _show(main: LangGraphInvocation, update: dict[str, Any]) -> None:
