@@ -35,7 +35,7 @@ class TestNatsStore(LogContract):
 
     @pytest.fixture
     def hold(self, nodes: Sequence[Node]) -> Hold:
-        """All servers stand still."""
+        """All servers are frozen."""
 
         @contextmanager
         def held() -> Generator[None, None, None]:
@@ -51,7 +51,7 @@ class TestNatsStore(LogContract):
 
 
 class TestNatsLimits(LimitsContract):
-    """Counted through the servers, by two clients."""
+    """Two clients count through the servers."""
 
     @pytest.fixture
     async def stores(self, nodes: Sequence[Node]) -> AsyncGenerator[Sequence[Store], None]:

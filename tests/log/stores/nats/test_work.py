@@ -1,4 +1,4 @@
-"""Jobs go to one worker at a time, and come back from a dead one; calls reach who answers."""
+"""Jobs go to one worker at a time, and return from a dead one; calls reach the process that answers."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ async def two_processes(
 
 @pytest.fixture
 async def works(nodes: Sequence[Node]) -> AsyncGenerator[tuple[NatsWork, NatsWork], None]:
-    """With a lease that a test can wait for."""
+    """Two processes whose lease is short enough for a test."""
     async with two_processes(nodes, 1.0) as works:
         yield works
 
 
 async def taken(work: NatsWork) -> Job:
-    """The next job, whenever it comes."""
+    """The next job, without a time limit."""
     while True:
         job = await work.take()
         if job is not None:
