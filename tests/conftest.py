@@ -1,5 +1,5 @@
-"""What all tests share: hypothesis' profile, how long is waited, that the longest begin first, and servers
-that start quickly and end with the tests."""
+"""Common settings of all tests: hypothesis' profile, timeouts, the order of tests, and servers that start
+quickly and end with the tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["pytest_runtest_protocol", "pytest_timeout_cancel_timer", "pytest_tim
 
 settings.register_profile(
     "tailrace",
-    deadline=None,  # a loaded machine is no failure
+    deadline=None,  # a loaded machine is not a failure
     suppress_health_check=[HealthCheck.too_slow],
     phases=[phase for phase in Phase if phase is not Phase.explain],
     max_examples=int(os.environ.get("TAILRACE_EXAMPLES", "30")),
@@ -33,7 +33,7 @@ settings.register_profile(
 )
 settings.load_profile("tailrace")
 engine.MAX_SHRINKING_SECONDS = 30
-"""A failure is shown before its test has to end (`patience.PROPERTY_SECONDS`); it was 300."""
+"""A failure must be shown before its test ends (`patience.PROPERTY_SECONDS`); the default is 300."""
 
 LONG = ("tests/soak/", "tests/test_packages.py", "tests/log/stores/nats/test_faults.py")
 
@@ -42,16 +42,16 @@ for part in (
     "read",
     "write",
     "pool",
-):  # they are five seconds: too few on a busy machine
+):  # the default of five seconds is too short on a busy machine
     setattr(DEFAULT_TIMEOUT_CONFIG, part, 60.0)
 
 setattr(transports, "create_ssl_context", cache(create_ssl_context))  # noqa: B010
-"""Each client reads some hundred certificates otherwise (16 ms), and tests make thousands that need none."""
+"""Otherwise each client reads some hundred certificates (16 ms); tests create thousands that need none."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests begin first, for what begins last is waited for by everybody; and modules whose tests wait
-    (for servers) are spread among those whose tests compute, so that each core has something to do."""
+    """Start long tests first, because the whole session waits for the last test. Spread modules whose tests
+    wait for servers among modules whose tests compute, so that each core has work."""
     items.sort(key=_place)
 
 
@@ -61,11 +61,11 @@ def _place(item: pytest.Item) -> tuple[bool, int]:
 
 
 def pytest_sessionfinish() -> None:
-    """Whatever a test has left behind ends with this process."""
+    """Servers that a test has left behind end with this process."""
     ChildServer.end_all()
 
 
 @pytest.fixture(scope="session")
 def forks() -> Forks:
-    """What servers are forked of."""
+    """The process from which servers are forked."""
     return shared()

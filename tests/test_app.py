@@ -202,7 +202,7 @@ def test_a_name_that_cannot_be_one_is_refused_at_once(
 async def client_of(
     app: tailrace.App, *routes: BaseRoute
 ) -> AsyncGenerator[httpx.AsyncClient, None]:
-    """A client of an app of somebody's that has these routes."""
+    """A client of a Starlette application with these routes."""
     transport = httpx.ASGITransport(Starlette(routes=routes))
     async with httpx.AsyncClient(transport=transport, base_url="http://t") as client:
         yield client
@@ -271,7 +271,7 @@ async def test_an_agent_may_be_added_until_the_app_is_served(tmp_path: Path) -> 
 async def test_a_request_is_503_while_the_store_cannot_be_opened(
     tmp_path: Path,
 ) -> None:
-    """Another process has them; when it lets go, the next request opens them."""
+    """Another process has the stores open; when it releases them, the next request opens them."""
     app, other = tailrace.App(data=tmp_path), tailrace.App(data=tmp_path)
     app.agent("echo")(echo)
     async with client_of(app, Mount("/", app.asgi())) as client:

@@ -1,4 +1,4 @@
-"""From the configuration to a server; the clients' tests use the whole."""
+"""From the configuration to a server; the clients' tests use the complete server."""
 
 from __future__ import annotations
 

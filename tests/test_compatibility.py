@@ -1,6 +1,6 @@
-"""The table of what real clients do is whole, and the cells that stand for promises are passes.
+"""The table of real clients is complete, and each cell that stands for a promise is a pass.
 
-`make test-clients` proves the cells against a live server; this reads what it wrote.
+`make test-clients` proves the cells against a live server; this test reads its output.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CLIENTS = clients()
 
 
 def rows(*words: str) -> list[str]:
-    """The rows whose key holds all the words; there must be some."""
+    """The rows whose key has all the words; at least one must exist."""
     found = [key for key in TABLE if all(word in key for word in words)]
     assert found, words
     return found
@@ -117,7 +117,8 @@ def test_pydantic_ai_runs_and_streams() -> None:
 @pytest.mark.req("R114")
 @pytest.mark.req("R115")
 def test_langchain_streams_text_and_reports_the_id() -> None:
-    """The chain scenario is the loop of the guide: the id of whichever chunk has one (the page's notes)."""
+    """The chain scenario is the loop of the guide: the id is that of any chunk that has one (the page's
+    notes)."""
     passed("text", "LangChain ChatOpenAI", ", Responses")
     passed("chain", "LangChain ChatOpenAI", ", Responses")
 

@@ -1,4 +1,4 @@
-"""The configuration's `mcp` tables; what `tailrace check` says of the rest is in `tests/cli`."""
+"""The configuration's `mcp` tables; `tests/cli` tests what `tailrace check` reports about the rest."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The files in `deploy/` are what Compose, Kubernetes and NATS take: by their own schemas, nothing is run.
+"""The files in `deploy/` are valid for Compose, Kubernetes and NATS by their own schemas; nothing is run.
 
 Compose's schema comes with `check-jsonschema`; the types of Kubernetes with `lightkube-models`, which is
-made of its OpenAPI description: a manifest that survives the way into those types and back has no field
-that is unknown, missing or of another type.
+generated from its OpenAPI description: a manifest that stays the same when it is converted to those types
+and back has no field that is unknown, missing or of another type.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def kubernetes_type(document: dict[str, Any]) -> Any:
 
 
 def check(document: dict[str, Any]) -> None:
-    """Raises `ValidationError` for what does not fit, and `AssertionError` for what is unknown."""
+    """Raises `ValidationError` for a value that does not fit, and `AssertionError` for an unknown field."""
     found = msgspec.convert(document, kubernetes_type(document))
     assert without_none(msgspec.to_builtins(found)) == document
 

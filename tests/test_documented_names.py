@@ -1,4 +1,4 @@
-"""What the pages name of the library can be imported from `tailrace`."""
+"""The names of the library that the pages mention can be imported from `tailrace`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OURS = {
     and not node.name.startswith("_")
 }
 SPAN = re.compile(r"(tailrace(?:\.\w+)+)|(?<![\w.])([A-Z]\w+(?:\.\w+)?)(?=\(|$)")
-"""A name with its package, or one that is called or stands at the end."""
+"""A name with its package, or one that is called or is at the end."""
 MODULES = {path.stem for path in (ROOT / "src" / "tailrace").iterdir()}
 LATE = {"LangGraphRuntime", "OpenAIAgentsRuntime", "PydanticAIRuntime"}
 """Names whose module imports a framework."""
@@ -61,7 +61,7 @@ def named(path: Path) -> Iterator[str]:
 
 
 def _is_python(dotted: str) -> bool:
-    """Not a logger, a file, a group of entry points, a key or an event of some surface."""
+    """It is not a logger, a file, a group of entry points, a key or an event of some surface."""
     first = dotted.split(".")[1]
     return first[0].isupper() or first in tailrace.__all__ or first in MODULES
 
@@ -75,7 +75,7 @@ def _of_program(text: str) -> Iterator[str]:
 
 
 def resolves(dotted: str) -> bool:
-    """Whether a dotted name leads to something, through modules and then attributes."""
+    """Whether a dotted name resolves, through modules and then attributes."""
     parts = dotted.split(".")
     for end in range(len(parts), 0, -1):
         try:

@@ -1,4 +1,4 @@
-"""The examples run as they say, without a key."""
+"""The examples run as their pages describe, without a key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.servers import ChildServer, select_a_moment
 ROOT = Path(__file__).parents[1]
 
 EXAMPLES = [
-    # source, agent, what to say, what must be in the run
+    # source, agent, input, text that the run must contain
     ("examples.generator:app", "poet", "the sea", ["critic", "of the sea", "reasoning.delta"]),
     ("tools.toml", "support", "refund order 5", ["You get 20 back.", "asking the bank"]),
     ("examples.pydantic_ai_agent:app", "refunds", "money", ["So: 20 given back.", '"clerk"']),

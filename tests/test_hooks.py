@@ -1,5 +1,5 @@
-"""Releases of other packages in which something that we rely on has moved: refused when they are imported, in
-one sentence, and never run without it."""
+"""Releases of other packages without an attribute that we rely on: the import fails with one sentence, and
+tailrace never runs without it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import pytest
 
 HOOKS = {
-    # what is gone: the module that is imported then, and what it says
+    # the attribute that is missing: the module of ours that needs it
     "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol._start_asgi_task": "http.uvicorn_protocol",
     "uvicorn.protocols.http.httptools_impl:HttpToolsProtocol._unset_keepalive_if_required": (
         "http.uvicorn_protocol"
@@ -55,7 +55,7 @@ import tailrace.http.uvicorn_protocol
 
 
 def imported(code: str) -> str:
-    """The last line of what an import says that fails."""
+    """The last line of the output of an import that fails."""
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=50
     )
@@ -64,7 +64,7 @@ def imported(code: str) -> str:
 
 
 FEW = ("HttpToolsProtocol._start_asgi_task", "get_wrapper_model")
-"""Each imports a framework anew: `make test` takes these, `make test-long` all."""
+"""Each case imports a framework in a new process: `make test` runs these, `make test-long` all."""
 CASES = [pytest.param(each, marks=[] if each.endswith(FEW) else pytest.mark.long) for each in HOOKS]
 
 

@@ -1,4 +1,4 @@
-"""How a chat server is asked: by where it is, and by what the configuration says of it."""
+"""How requests to a chat server are formed: by its address, and by its configuration."""
 
 from __future__ import annotations
 

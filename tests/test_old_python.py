@@ -1,6 +1,6 @@
-"""A Python that is too old is told so in one sentence, before anything is fetched or built.
+"""On a Python that is too old tailrace fails with one sentence, before it fetches or builds anything.
 
-The old Python is this one, which says that it is another.
+The old Python is this one, with another version set.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 SENTENCE = "tailrace needs Python 3.11 or later; this is Python 3.9."
 OLD = "import sys; sys.version_info = (3, 9, 18); "
 OF_MAKE = ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")
-"""What a `make` tells another that it runs: these tests are run by one, too."""
+"""Variables that a `make` passes to a nested `make`: a `make` runs these tests, too."""
 TOLD = [
     (f"{OLD}sys.argv = ['-m']; import tailrace", SENTENCE),
     (f"{OLD}import tailrace", f"ImportError: {SENTENCE}"),

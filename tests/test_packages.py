@@ -1,4 +1,5 @@
-"""The TypeScript package, by its own tests: the promises they prove, and that nothing built is kept."""
+"""The TypeScript package, by its own tests: the promises that they prove, and that no build output is
+committed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the suite waits: on a busy machine longer, for ever nowhere, and without a process left behind."""
+"""How the suite waits: longer on a busy machine, never without end, and without a process left behind."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_server_that_a_test_forgets_ends_with_the_session(tmp_path: Path) -> N
 
 
 def session(file: Path, seconds: float = 60.0) -> str:
-    """What a session over a file of tests says, with so many seconds for a property."""
+    """The output of a session over a file of tests, with this many seconds for a property."""
     conftest = "from tests.conftest import *  # noqa\nfrom tests.conftest import __all__ as _\n"
     (file.parent / "conftest.py").write_text(
         conftest + SHORT.format(seconds=seconds), encoding="utf-8"
@@ -144,7 +144,7 @@ def test_a_property_that_hangs_is_ended_and_not_called_flaky(tmp_path: Path) -> 
 def test_forks_begin_wherever_a_test_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which test starts the first server depends on who ran what: it may have another folder."""
+    """Any test may start the first server, so the current folder at that moment may be another one."""
     monkeypatch.chdir(tmp_path)
     with forking() as forks:
         fork = forks.start("import os; print(os.getcwd())", [], tmp_path / "errors.txt")

@@ -1,11 +1,10 @@
-"""Every snippet of README.md and docs/ is run, or at least read by what would run it.
+"""Every snippet of README.md and docs/ is run, or at least parsed by the program that would run it.
 
-Python that a page gives a file's name is a module: the page's configurations use it, and what it serves is
-asked. Other Python is a client of the demo. Configurations are those of one folder, checked and served
-together. Of the lines of a console, `tailrace …` is read by the command line's own parser and, unless it
-serves, run; `make` is asked for its plan. TypeScript is parsed by node.
-
-A snippet that is none of this stands behind `<!-- not run: the reason -->`.
+Python to which a page gives a file's name is a module: the page's configurations use it, and the tests call
+the agents that it serves. Other Python is a client of the demo. Configurations are those of one folder,
+checked and served together. Of the lines of a console, the command line's own parser reads `tailrace …`,
+and the command is run unless it serves; `make` prints its plan. node parses TypeScript. Any other snippet
+follows `<!-- not run: the reason -->`.
 """
 
 from __future__ import annotations
@@ -38,11 +37,12 @@ SKIPPED = re.compile(r"<!-- not run: (.+) -->")
 FILE = re.compile(r"`(\w+\.(?:py|toml))`")
 SERVES = {"serve", "demo"}
 DEMO, MODEL = "http://127.0.0.1:8700", "http://127.0.0.1:8000/v1"
-"""Where the pages say that the server is, and a model server."""
+"""The addresses that the pages use for the server and for a model server."""
 
 
 class Snippet(Struct, frozen=True):
-    """A fence. `file` is the name that the paragraph before gives it, `skipped` why it is not run."""
+    """A fenced snippet. `file` is the name in the paragraph before it, `skipped` the reason why it is not
+    run."""
 
     page: str
     line: int
@@ -97,7 +97,7 @@ def test_every_snippet_runs_or_gives_the_reason_why_not() -> None:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Generator[ChildServer, None, None]:
-    """What `tailrace demo` serves, by models that do not pause between their words."""
+    """The server of `tailrace demo`, with models that do not pause between their words."""
     folder = tmp_path_factory.mktemp("demo")
     with as_file(files("tailrace.cli.demo")) as there:
         shutil.copytree(there, folder / "served")
@@ -126,7 +126,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Generator[str, None, None
 
 @pytest.fixture
 def folder(tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What somebody has made who did all that the pages say."""
+    """The folder of a user who followed all the pages."""
     for each in MODULES:
         (tmp_path / each.file).write_text(each.text, encoding="utf-8")
     tables = [each.text.replace(MODEL, model) for each in of("toml")]
@@ -145,7 +145,7 @@ def test_the_configurations_are_good(folder: Path) -> None:
 
 
 def served(server: ChildServer, agents: set[str]) -> None:
-    """Ask each agent something."""
+    """Send a request to each agent."""
     try:
         for agent in sorted(agents):
             asked = {"model": agent, "input": "order 5"}
@@ -194,12 +194,12 @@ LINES = [
 
 
 def words(line: str) -> list[str]:
-    """A line of a console as its words; comments are none."""
+    """A line of a console as its words, without comments."""
     return shlex.split(line, comments=True)
 
 
 def parsed(arguments: list[str]) -> None:
-    """Let the command line's own parser read it; it ends the process at what it does not know."""
+    """Parse it with the command line's own parser, which ends the process if it does not know a word."""
     command, context = get_command(commands), None
     while hasattr(command, "resolve_command"):
         context = command.make_context(arguments[0], list(arguments), parent=context)
@@ -237,7 +237,7 @@ def test_a_line_of_a_console_works(line: str, folder: Path, demo: ChildServer) -
 
 
 def _with_real_names(arguments: list[str], folder: Path, demo: ChildServer) -> list[str]:
-    """The arguments with a run, a token, an address in the place of what stands for them."""
+    """The arguments, with a real run, token or address for each placeholder."""
     real = [_real(each, folder, demo) for each in arguments]
     asks = arguments[0] in ("runs", "tail", "answer", "cancel")
     return [*real, "--url", demo.url] if asks else real

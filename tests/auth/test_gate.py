@@ -1,4 +1,4 @@
-"""Who comes in, by which header, and who may do what."""
+"""Which clients are admitted, by which header, and which operations each may use."""
 
 from __future__ import annotations
 

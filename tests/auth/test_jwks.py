@@ -1,4 +1,4 @@
-"""The keys of an identity provider: when it is asked, and what counts while it is not there."""
+"""The keys of an identity provider: when they are fetched, and which are valid while it is unreachable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PUBLIC = RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 2048).public_key(),
 
 
 class Provider:
-    """Shows some keys, counts who asks, and has a clock that a test turns."""
+    """Serves some keys, counts the requests, and has a clock that a test sets."""
 
     def __init__(self, *kids: str) -> None:
         self.kids = kids

@@ -1,4 +1,4 @@
-"""OAuth access tokens: what a provider signed counts, and nothing else does."""
+"""OAuth access tokens: a token that the provider signed is accepted, and no other."""
 
 from __future__ import annotations
 
@@ -136,7 +136,8 @@ CONFIGURED = [
 async def test_an_invalid_tenant_or_user_claim_is_refused(
     tenant: str, claim: str, without: WithoutUser
 ) -> None:
-    """Of all values of both claims, each configuration takes names, and what it says of an absent user."""
+    """For all values of both claims: which names each configuration accepts, and whether it requires a
+    user."""
     settings = JwtSettings(
         secret=SECRET, algorithms=("HS256",), tenant=tenant, user_claim=claim, without_user=without
     )
@@ -157,7 +158,7 @@ async def test_an_invalid_tenant_or_user_claim_is_refused(
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_names_are_taken_as_they_are_written(name: str) -> None:
-    """Two that look alike are two users: what is made the same may be made the same for somebody else."""
+    """Two names that look alike are two users: if names were normalised, one user could pass for another."""
     found = await JwtVerifier(SETTINGS).principal(_token(sub=name, tenant=name))
     assert found is not None
     assert (found.tenant, found.user) == (name, name)

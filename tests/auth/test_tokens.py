@@ -54,7 +54,7 @@ async def test_a_token_is_found_by_its_secret_alone(tokens: Tokens) -> None:
 async def test_an_invalid_tenant_or_user_gets_no_token(
     tokens: Tokens, tmp_path: Path, name: str
 ) -> None:
-    """`--user "$USER_ID"` with nothing in the variable is a mistake, and not all that the tenant has."""
+    """`--user "$USER_ID"` with an empty variable is an error; it does not mean all users of the tenant."""
     (tmp_path / "tailrace.toml").write_text("", encoding="utf-8")
     for tenant, user in ((name, "ann"), ("acme", name), (name, None)):
         with pytest.raises(ConfigError, match=r"--tenant|--user"):

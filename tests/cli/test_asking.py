@@ -1,4 +1,5 @@
-"""Commands whose run asks something: a person at the terminal is asked, nobody else is answered for."""
+"""Commands whose run asks a question: a person at the terminal is asked; without a terminal the command
+does not answer."""
 
 from __future__ import annotations
 
@@ -108,6 +109,6 @@ def test_the_demo_asks_the_person_and_keeps_its_runs(tmp_path: Path) -> None:
 
 
 def statuses(url: str) -> list[str]:
-    """How a server's runs stand; its list hears of an end a moment after the readers."""
+    """The states of a server's runs; its list shows an end a moment after the readers see it."""
     jobs = httpx.get(f"{url}/jobs", timeout=20).json()["data"]
     return sorted(each["status"] for each in jobs)

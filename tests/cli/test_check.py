@@ -1,4 +1,5 @@
-"""`tailrace check`: all faults of a configuration at once, each with its line; origins and addresses."""
+"""`tailrace check` reports all faults of a configuration at once, each with its line; origins and
+addresses."""
 
 from __future__ import annotations
 
@@ -101,7 +102,7 @@ def silent(run):
     """No agent."""
 '''
 MISTAKES = [
-    # what is written instead of what, and what is said of that line
+    # the correct line, the line that replaces it, and the message about it
     ("port = 8700", "port = 87000", "[server] port cannot be 87000"),
     ("max_runs = 100", 'max_runs = "many"', "[server] max_runs: Expected `int`, got `str`"),
     ('"https://chat.example.com"', '"chat.example.com"', "'chat.example.com' is no origin"),
@@ -133,7 +134,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def faults(folder: Path, text: str) -> list[str]:
-    """What `tailrace check` says of it, a line each."""
+    """The output of `tailrace check` for it, one line per message."""
     (folder / "tailrace.toml").write_text(text, encoding="utf-8")
     done = tailrace("check", folder=folder)
     assert "Traceback" not in done.stderr
@@ -146,7 +147,7 @@ def test_a_good_one_is_fine(folder: Path) -> None:
 
 
 def said_at(text: str, wrong: str) -> int:
-    """The line on which something stands first."""
+    """The line on which a text appears first."""
     return text[: text.index(wrong)].count("\n") + 1
 
 
@@ -171,7 +172,7 @@ def test_all_faults_are_reported_at_once_in_the_order_of_their_lines(folder: Pat
     told = faults(folder, text)
     for right, wrong, message in MISTAKES:
         if wrong == 'approve = ["pay"]':
-            continue  # which tools there are is not known while one cannot be imported
+            continue  # the tools are unknown while one module cannot be imported
         assert len([line for line in told if message in line]) == 1, (right, told)
     lines = [int(line.split(":")[2]) for line in told]
     assert lines == sorted(lines)

@@ -1,5 +1,8 @@
-"""Garbage in circles is collected in time: a server under moderate load makes some for each run, and kept
-it for hours (measured by `make soak-server`: 50 MB an hour, of which nothing was in use)."""
+"""Garbage in cycles is collected in time.
+
+A server under moderate load makes some for each run, and kept it for hours (measured by `make soak-server`:
+50 MB an hour, none of it in use).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`tailrace convert`: every recorded stream into every surface, in any pieces; the first bad byte named."""
+"""`tailrace convert` turns every recorded stream into every surface, in pieces of any size, and names the
+first bad byte."""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ def _frames(surface: str, made: Sequence[bytes]) -> list[bytes]:
 
 @pytest.mark.parametrize(
     ("name", "target"),
-    # The golden UI files of those that ask are of a client that told which approvals it knows.
+    # The golden UI files of runs that ask are for a client that declared which approvals it knows.
     [(name, target) for name in ALL for target in VIEWS if target != "ui" or name not in ASKED],
 )
 def test_from_the_native_stream_the_bytes_are_those_of_the_run(name: str, target: str) -> None:
@@ -61,7 +62,7 @@ def test_every_stream_becomes_every_other(source: str, target: str) -> None:
     for name in ALL:
         frames = _frames(target, _converted(source, target, _golden(name, source)))
         assert frames, name
-        if target in SOURCES:  # what is read back without a complaint is in order
+        if target in SOURCES:  # a stream that is read back without an error is in order
             list(Converter(target, "native").feed(b"".join(frames)))
         if target in CHECKED and name in FEW:
             CHECKS[target](frames)
@@ -141,7 +142,7 @@ ODD = st.sampled_from(
         "null",
     )
 )
-"""Values that are no JSON, and read all the same."""
+"""Values that are not valid JSON or not strict text; the decoders accept them."""
 BETWEEN = st.sampled_from(
     [*SAYS_NOTHING.values(), *(event for event, _ in REPORTS.values()), b"data: {!\n\n", b""]
 )
@@ -178,7 +179,7 @@ def test_a_recording_is_read_as_it_is_live(
 
 
 PLAIN = ("item.started", "text.delta", "usage")
-"""Events that the fold adds nothing to."""
+"""Events to which the fold adds nothing."""
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -204,7 +205,7 @@ def test_a_stream_that_ends_in_the_middle_is_a_run_that_failed() -> None:
 @pytest.mark.parametrize(("source", "taken_for"), list(itertools.permutations(SOURCES, 2)))
 def test_a_stream_that_is_taken_for_another_fails(source: str, taken_for: str) -> None:
     for name in FEW:
-        if name != "failure_inside":  # many dialects say that alike
+        if name != "failure_inside":  # many dialects have the same form for it
             with pytest.raises(Malformed):
                 _converted(taken_for, "chat", _golden(name, source))
 

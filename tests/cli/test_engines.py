@@ -1,4 +1,4 @@
-"""`tailrace engine`, and servers that are told to share one."""
+"""`tailrace engine`, and servers that are configured to share an engine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Generator[Node, None, None
 def tailrace(
     folder: Path, *arguments: str, engine: str = "", program: str = commands.PROGRAM
 ) -> tuple[int, str]:
-    """A command in a folder with a configuration: its exit status and all it printed."""
+    """Run a command in a folder with a configuration; return its exit status and its complete output."""
     (folder / "tailrace.toml").write_text(engine + ECHO, encoding="utf-8")
     done = commands.tailrace(*arguments, folder=folder, program=program)
     return done.returncode, done.stdout + done.stderr

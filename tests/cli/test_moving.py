@@ -1,4 +1,4 @@
-"""A server's folder goes over into another one by a file, and its clients notice nothing."""
+"""A server's folder is moved into another one by a file, and its clients notice no difference."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEY = {"idempotency-key": "once"}
 
 
 class Server:
-    """A team's server, and what its clients did."""
+    """A server with a team, and the requests of its clients."""
 
     def __init__(self, folder: Path, engine: str = "") -> None:
         folder.mkdir()
@@ -43,7 +43,7 @@ class Server:
         )
 
     def order(self) -> str:
-        """Start a job that will wait for a person; its id."""
+        """Start a job that will wait for a person; return its id."""
         reply = self.ask("POST", "/jobs", {"agent": "lead", "input": "order a hat"})
         assert reply.is_success, reply.text
         return str(reply.json()["id"])
@@ -59,7 +59,7 @@ class Server:
 
 @pytest.fixture(params=["folder", "nats"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[str, None, None]:
-    """What the new server's configuration says of its engine."""
+    """The engine in the new server's configuration."""
     if request.param == "folder":
         yield ""
         return

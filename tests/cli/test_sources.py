@@ -22,7 +22,7 @@ async def poet(run: tailrace.Run):
 other = 7
 """
 COMMANDS = {
-    # what follows `tailrace`, and what it prints
+    # the arguments of `tailrace`, and its output
     "check": (("check", "my_agents:app"), "my_agents:app: fine (1 agents, 0 models, 0 workflows)"),
     "run": (
         ("run", "poet", "rain", "--as", "chat", "--config", "my_agents:app"),

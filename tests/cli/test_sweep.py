@@ -1,4 +1,4 @@
-"""`tailrace sweep` beside a server whose clock is not believed."""
+"""`tailrace sweep` beside a server that does not trust its clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What an official anthropic client does with a live server; run by each SDK version in its own process.
+"""Scenarios of an official anthropic client with a live server; each SDK version runs them in its own
+process.
 
 Prints one line per scenario: `ok NAME` or the traceback. Arguments: base URL.
 """
@@ -175,7 +176,7 @@ def failure_during(client: Any) -> None:
 
 
 def main() -> int:
-    """Run all scenarios; the exit status says whether all went well."""
+    """Run all scenarios; the exit status is 0 if all succeed."""
     client = anthropic.Anthropic(base_url=sys.argv[1], api_key="any", max_retries=0)
     failed = 0
     for name, run in SCENARIOS.items():

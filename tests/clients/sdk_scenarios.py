@@ -1,4 +1,4 @@
-"""What an official openai client does with a live server; run by each SDK version in its own process.
+"""Scenarios of an official openai client with a live server; each SDK version runs them in its own process.
 
 Prints one line per scenario: `ok NAME` or the traceback. Arguments: base URL, SDK version.
 """
@@ -154,7 +154,8 @@ def responses_resume(client: Any) -> None:
 
 @scenario
 def responses_drop_and_resume(client: Any) -> None:
-    """The connection is closed in the middle; the run goes on; the rest is fetched by cursor."""
+    """The client closes the connection in the middle; the run continues; the client fetches the rest by
+    cursor."""
     stream = client.responses.create(model="slow", input="one two three four five six", stream=True)
     seen = []
     for event in stream:
@@ -186,7 +187,8 @@ def responses_background_and_cancel(client: Any) -> None:
 
 @scenario
 def responses_chain(client: Any) -> None:
-    """R130, R131: a favourite colour told, streamed about, and asked for again."""
+    """R130, R131: a client states a favourite colour, continues with a stream, and lists the input items of
+    the chain."""
     first = client.responses.create(model="echo", input="My favourite colour is blue.")
     events = list(
         client.responses.create(
@@ -219,7 +221,7 @@ def responses_tools_over_two_turns(client: Any) -> None:
 
 @scenario
 def responses_failure(client: Any) -> None:
-    """Older SDKs raise on the error event, newer ones pass it on: no one takes it for an end."""
+    """Older SDKs raise on the error event, newer ones pass it on; neither treats it as a normal end."""
     kinds: list[str] = []
     try:
         stream = client.responses.create(model="helper", input="fail later", stream=True)
@@ -277,7 +279,7 @@ def models(client: Any) -> None:
 
 @scenario
 def agent_mount(client: Any) -> None:
-    """R2, R54: base_url is the agent, by number; any model string will do."""
+    """R2, R54: base_url selects the agent by its number; any model string is accepted."""
     base = str(client.base_url).rstrip("/").removesuffix("/v1")
     agent = client.with_options(base_url=f"{base}/agent/7")
     assert agent.responses.create(model="anything", input="hat?").output_text.endswith("a hat.")

@@ -1,6 +1,7 @@
-"""What the official Python SDKs raise over a model server's refusal, and how often they ask for it.
+"""What the official Python SDKs raise after a model server refuses a request, and how often they send it.
 
-They are as they are when nobody sets their retries: what a client is told must keep them from asking in vain.
+The clients have their default number of retries: the status and headers of our reply must prevent useless
+retries.
 """
 
 from __future__ import annotations
@@ -52,9 +53,9 @@ def test_openais_client_raises_the_right_error_and_does_not_retry(
     client = openai.OpenAI(base_url=server.url + "/v1", api_key="x")
     for name, (kind, times) in SEEN.items():
         if name == "429-quota" and dialect == "messages":
-            continue  # it has no word for it
+            continue  # the dialect has no such error
         if name == "400-long" and surface == "responses" and stream:
-            continue  # told in the stream, as OpenAI's servers do
+            continue  # reported in the stream, as OpenAI's servers do
         before = models.asked[f"{dialect}-{name}"]
         model = f"m-{dialect}-{name}"
         create: Any = client.responses.create

@@ -1,4 +1,4 @@
-"""The official OpenAI client, with schemas that were made to stop the server."""
+"""The official OpenAI client, with schemas that are designed to stop the server."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def respond(client: openai.OpenAI, schema: dict[str, Any], model: str = "helper"
 
 
 def test_a_backtracking_pattern_is_matched_in_linear_time(client: openai.OpenAI) -> None:
-    """The answer nearly fits: it is asked for again, and the run fails in the end."""
+    """The answer nearly fits: the server requests it again, and the run fails in the end."""
     reply = respond(client, EVIL)
     assert reply.status == "failed"
     assert "did not fit the schema in 3 tries" in reply.error.message
@@ -91,6 +91,6 @@ def test_what_cannot_be_checked_is_refused_before_it_runs(
 
 
 def test_a_served_model_gets_the_request_unchanged(client: openai.OpenAI) -> None:
-    """Its schema is its server's matter."""
+    """A served model's own server checks the schema."""
     assert chat(client, {"pattern": "(?=a)b"}, "script").choices[0].message.content
     assert respond(client, {"type": 7}, "script").status == "completed"

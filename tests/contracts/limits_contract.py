@@ -1,4 +1,4 @@
-"""Limits that processes share: they count through their store, and neither lose nor double anything."""
+"""Limits that processes share: they count through their store, and neither lose a count nor count twice."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ class LimitsContract:
     async def test_each_spender_learns_the_totals_of_the_others(
         self, stores: Sequence[Store]
     ) -> None:
-        """Neither alone has used it up; whoever adds second learns that both have."""
+        """Neither process alone exhausts the budget; the one that adds second learns that both together
+        did."""
         each = [Accounts(store, lambda: NOW, is_shared=True) for store in stores]
         budget, told = Budget("token:a", tokens=100), list[str]()
         for accounts in each:
@@ -99,7 +100,7 @@ class LimitsContract:
     async def test_a_client_that_arrives_at_the_end_of_a_run_is_admitted(
         self, stores: Sequence[Store], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Its reader has seen the end already; its record says so a moment later."""
+        """The reader has already seen the end; the record shows it a moment later."""
         monkeypatch.setattr("tailrace.runs.concurrency.WAITS", (0.01,) * 1000)
         running = ClusterConcurrency(stores[1], Directory(stores[1]), lambda: NOW)
         budgets = [Budget("token:a", runs=1)]

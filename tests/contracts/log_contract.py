@@ -1,4 +1,4 @@
-"""What every store must keep, whatever it is made of.
+"""The contract of every store, independent of its storage.
 
 An engine that needs only a folder adds a line to `FACTORIES`; one with servers has a file like
 `test_nats_store.py`. `test_registry.py` fails if an engine has neither.
@@ -33,7 +33,7 @@ RUN = "01kabcdefghjkmnpqrstvwxyz0"
 TURNS = 100
 """Turns of the event loop, and of another thread, in which an early notification would arrive."""
 Hold: TypeAlias = Callable[[], AbstractContextManager[None]]
-"""While it is entered, the store cannot make anything durable."""
+"""While this context is active the store cannot make anything durable."""
 
 
 async def append(store: Store, run: str, events: Sequence[Event], attempt: int = 1) -> None:
@@ -55,7 +55,7 @@ def _more(found: Record | None, text: bytes) -> Value:
 
 
 class LogContract:
-    """The suite; `store` is an open store, and `hold` stops its commits (it skips the test where an append
+    """The suite; `store` is an open store, and `hold` stops its commits (it skips the test if an append
     commits before it returns)."""
 
     async def test_what_was_appended_is_read(self, store: Store) -> None:
@@ -73,7 +73,7 @@ class LogContract:
             store.log.append(RUN, frame(ENDED[:2]), expected=-1, attempt=1)
         )
         assert not seen
-        found = await store.log.read(RUN, -1)  # it may become durable while this reads
+        found = await store.log.read(RUN, -1)  # the commit may complete during this read
         assert appending.done() or not found
         await appending
         assert seen == ENDED[:2]
@@ -235,7 +235,7 @@ class LogContract:
         assert not await store.log.read(RUN, -1)
 
     async def test_one_append_at_a_time(self, store: Store) -> None:
-        """A commit may fail between two of them; the second would leave a gap."""
+        """A commit may fail between two appends; the second would then leave a gap."""
         first = asyncio.ensure_future(append(store, RUN, ENDED[:2]))
         second = asyncio.ensure_future(append(store, RUN, ENDED[2:4]))
         await first

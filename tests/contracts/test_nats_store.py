@@ -37,7 +37,7 @@ class TestNatsStore(LogContract):
 
     @pytest.fixture
     def hold(self, nodes: Sequence[Node]) -> Hold:
-        """All servers stand still."""
+        """All servers are frozen."""
 
         @contextmanager
         def held() -> Generator[None, None, None]:
@@ -53,7 +53,7 @@ class TestNatsStore(LogContract):
 
 
 class TestNatsLimits(LimitsContract):
-    """Counted through the servers, by two clients."""
+    """Two clients count through the servers."""
 
     @pytest.fixture
     async def stores(self, nodes: Sequence[Node]) -> AsyncGenerator[Sequence[Store], None]:

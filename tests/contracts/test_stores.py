@@ -30,7 +30,7 @@ class TestStores(LogContract):
 
     @pytest.fixture
     def hold(self, store: Store, tmp_path: Path) -> Hold:
-        """Another connection has the write lock."""
+        """Another connection holds the write lock."""
         if not isinstance(store, SqliteStore):
             pytest.skip("an append to memory is complete when it returns")
 
@@ -46,7 +46,7 @@ class TestStores(LogContract):
 
 
 class TestLimits(LimitsContract):
-    """Counted through memory and SQLite."""
+    """The counts are in memory and SQLite."""
 
     @pytest.fixture(params=FACTORIES)
     async def stores(

@@ -1,7 +1,7 @@
-"""A server that kills itself at its N-th write of whatever kind: a commit of SQLite, a message to NATS.
-Before it, or when it is durable and nobody in the process knows yet.
+"""A server that kills itself at its N-th write of any kind: a commit of SQLite or a message to NATS.
 
-Run as `python -c "<this file>" N before|after serve ...`; behaves like `tailrace serve` until then.
+It dies before the write, or when the write is durable and no code of the process has seen the result. Run
+as `python -c "<this file>" N before|after serve ...`; until then it behaves like `tailrace serve`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ count = 0
 
 
 def die(when: str) -> None:
-    """End as a power cut does, if this is the moment."""
+    """End the process as a power failure does, if this is the configured moment."""
     if count == number and side == when:
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -1,7 +1,8 @@
-"""A server that kills itself at a write boundary of a log in NATS: before its N-th append, or once that is
-acknowledged and nobody in the process knows yet.
+"""A server that kills itself at a write boundary of a log in NATS.
 
-Run as `python -c "<this file>" N before|after serve ...`; behaves like `tailrace serve` until then.
+It dies before its N-th append, or when NATS has acknowledged the append and no code of the process has seen
+that. Run as `python -c "<this file>" N before|after serve ...`; until then it behaves like `tailrace
+serve`.
 """
 
 from __future__ import annotations

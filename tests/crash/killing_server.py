@@ -1,6 +1,6 @@
-"""A server that kills itself at a write boundary: the N-th commit, before or after it is on disk.
+"""A server that kills itself at a write boundary: at the N-th commit, before or after it is on disk.
 
-Run as `python -c "<this file>" N before|after serve ...`; behaves like `tailrace serve` until then.
+Run as `python -c "<this file>" N before|after serve ...`; until then it behaves like `tailrace serve`.
 """
 
 from __future__ import annotations

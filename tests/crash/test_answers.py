@@ -1,5 +1,5 @@
-"""kill -9 around an answer: sent again it is taken once, and its author is shown what it began (issue 13,
-8)."""
+"""kill -9 around an answer: a repeated answer is accepted once, and its author is shown the turn that it
+began (issue 13, 8)."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def agui(url: str) -> tuple[str, Sent]:
 
 
 def session(url: str) -> tuple[str, Sent]:
-    """It is asked a question, and its answer is a message like any other: a key tells that it comes again."""
+    """The agent asks a question, and the answer is an ordinary message: a key identifies its retry."""
     body = {"message": "ask", "sessionId": "talk", "agentId": "asker"}
     with httpx.stream("POST", url + "/api/stream", json=body, timeout=20) as reply:
         job = _job(reply.headers["x-run-id"])
@@ -154,7 +154,7 @@ def _waiting(url: str, job: str) -> dict[str, Any]:
 
 
 def answer_through(server: ChildServer, surface: str, forks: Forks, number: int, side: str) -> None:
-    """An answer, sent until its reply is whole, over a server that dies at that write after its start."""
+    """Send an answer until its reply is complete, to a server that dies at that write after its start."""
     server.start(forks=forks)
     try:
         job, sent = SURFACES[surface](server.url)
@@ -198,7 +198,7 @@ def _until(server: ChildServer, sent: Sent, forks: Forks) -> httpx.Response:
 
 
 def deaths(numbers: Sequence[int], every: int) -> list[tuple[int, str, str]]:
-    """All, or each moment with some of the surfaces in turn."""
+    """All cases, or each write with some of the surfaces in turn."""
     return [
         (number, side, surface)
         for count, (number, side) in enumerate(product(numbers, ("before", "after")))

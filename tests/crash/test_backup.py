@@ -1,5 +1,8 @@
-"""An old backup is put back while clients go on (ADR 0015): what it has is served as it was, what came after
-it is gone and said to be, and nothing of another run comes under an old id."""
+"""An old backup is restored while clients continue to send requests (ADR 0015).
+
+Runs in the backup are served unchanged. Later runs are gone, and the server says so. No content of another
+run appears under an old id.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def shown(child: ChildServer, path: str) -> tuple[int, str]:
 
 
 def said(child: ChildServer, text: str) -> str:
-    """A turn of the session; its run."""
+    """Send a turn of the session; return its run."""
     body = {"message": text, "sessionId": TALK, "agentId": "echo"}
     reply = httpx.post(f"{child.url}/api/stream", json=body, timeout=30)
     assert reply.status_code == 200
@@ -45,7 +48,8 @@ def said(child: ChildServer, text: str) -> str:
 
 
 class Before:
-    """What clients know of the time before the backup, and of the time that it does not know."""
+    """What clients know from before the backup, and from the time after it, which the backup does not
+    contain."""
 
     def __init__(self, child: ChildServer) -> None:
         self.old = asked(child, "kept in the backup")["id"]
@@ -53,7 +57,7 @@ class Before:
         said(child, "first")
 
     def go_on(self, child: ChildServer) -> None:
-        """After the backup was made."""
+        """Clients work after the backup was made."""
         self.new = asked(child, "not in the backup")["id"]
         self.told = asked(child, "told", previous_response_id=self.old)["id"]
         said(child, "second")
@@ -63,7 +67,7 @@ class Before:
         until(lambda: "completed" in shown(child, f"/jobs/{self.job}")[1])
 
     def check(self, child: ChildServer) -> None:
-        """When the backup was put back."""
+        """Check what clients get after the backup was restored."""
         assert shown(child, f"/v1/responses/{self.old}?stream=true") == self.whole
         last = self.whole[1].count("\nevent: ") + self.whole[1].startswith("event: ")
         far = shown(child, f"/v1/responses/{self.old}?stream=true&starting_after={last + 50}")
@@ -82,7 +86,8 @@ class Before:
         self._afterwards(child)
 
     def _afterwards(self, child: ChildServer) -> None:
-        """A session goes on after the turn that the backup has; a key that it does not know begins anew."""
+        """A session continues after the turn that the backup has; a key that the backup does not have
+        starts a new run."""
         lines = shown(child, f"/api/stream/{TALK}?after=200")
         assert lines[0] == 400, lines
         assert "first" in shown(child, f"/api/stream/{TALK}")[1]
@@ -96,7 +101,7 @@ class Before:
 
 
 def stopped(child: ChildServer, backup: Path) -> None:
-    """The folder of a server that does not run."""
+    """A folder whose server does not run."""
     child.stop()
     shutil.copytree(child.folder / "data", backup)
     child.start()
@@ -131,7 +136,7 @@ def test_a_folder_that_was_put_back(tmp_path: Path, copy: Copy) -> None:
 
 @pytest.mark.timeout(120)
 def test_nats_servers_with_restored_disks(tmp_path: Path) -> None:
-    """All processes were stopped for it: they remember where in the streams they were."""
+    """All processes are stopped before: a process remembers its positions in the streams."""
     nats = tmp_path / "nats"
     with nats_cluster(nats, 1) as (node,):
         config = asyncio.run(clusters.config([node], CONFIG))

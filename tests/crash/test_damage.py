@@ -1,5 +1,8 @@
-"""One changed bit in a server's data file, seen from outside: every surface shows the same bytes as before,
-or says 503 and names the run, or cuts its stream; never another text, never 500, never silence."""
+"""One changed bit in a server's data file, as clients see it.
+
+Every surface shows the same bytes as before, or answers 503 and names the run, or cuts its stream; never
+another text, never 500, and never without an error.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +26,15 @@ from tests.support.servers import ChildServer
 SETTINGS = 'data = "data"\nheartbeat_seconds = 0.5'
 SEED, FLIPS = 8, int(os.environ.get("TAILRACE_FLIPS", "24"))
 REFUSALS = frozenset({401, 404, 503})
-"""What a key that damage has changed leads to is not there: 404, or 401 for a token's."""
+"""A key that damage has changed leads to nothing: 404, or 401 for the key of a token."""
 WORDS = " ".join(f"word{n}" for n in range(300))
 
 Shown = dict[str, bytes]
-"""What each address gave."""
+"""The bytes that each path returned."""
 
 
 class Kept:
-    """A stopped server's folder, and what its runs look like on all surfaces that can show them again."""
+    """The folder of a stopped server, and the bytes of its runs on all surfaces that can show them again."""
 
     def __init__(self, base: Path, forks: Forks) -> None:
         self.base = base
@@ -53,13 +56,13 @@ class Kept:
                     f"/jobs/{job}/stream",
                 ]
             self.shown: Shown = {path: client.get(path).content for path in self.paths}
-        assert child.stop() == -signal.SIGTERM  # after it has settled everything
+        assert child.stop() == -signal.SIGTERM  # after it has written everything
         self.file = base / "data" / "tailrace.db"
         self.whole = self.file.read_bytes()
 
     def look(self, forks: Forks) -> Mapping[str, httpx.Response | bytes]:
-        """What a new server over the folder gives: an answer, or what came of one that was cut; nothing when
-        it does not start, which it says in a line."""
+        """The replies of a new server over the folder: a response, or the bytes of one that was cut. Empty
+        if the server does not start; it then prints one line with the reason."""
         child = ChildServer(self.base, server=SETTINGS)
         (self.base / "stderr.txt").unlink(missing_ok=True)
         child.start(forks=forks, doomed=True)
@@ -117,7 +120,7 @@ def _is_nothing_else(kept: Kept, path: str, got: httpx.Response | bytes) -> bool
         return kept.shown[path].startswith(_without_heartbeats(got))
     if got.status_code in REFUSALS:
         return True
-    if path == "/jobs":  # a run whose record is damaged is left out
+    if path == "/jobs":  # a run whose record is damaged is not listed
         return got.status_code == 200
     return got.status_code == 200 and got.content == kept.shown[path]
 

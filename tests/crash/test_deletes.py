@@ -1,6 +1,7 @@
-"""kill -9 while a run is deleted: sent again the request says that the run is gone, and it is, all of it.
+"""kill -9 while a run is deleted: the repeated request reports that the run is gone, and no part of it
+remains.
 
-Nothing that a crash leaves of it is taken for damage, by clients or by who looks at the disk.
+No client and no check of the disk takes the remains of a crash for damage.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""What a machine does to a server: a full disk, no descriptors, a page gone bad, a clock that jumps.
+"""Faults of the machine under a server: a full disk, no file descriptors, a corrupt page, a clock that
+jumps.
 
-Each fault is made on a running process (limits of a process can be set from outside) and taken away again:
-clients are told that it does not work while it does not, what they were told before stays true, and it
-works again without a restart.
+Each fault is applied to a running process (a process's limits can be set from outside) and removed again.
+During the fault clients get an error, earlier replies to clients stay true, and after it the server works
+again without a restart.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def child(tmp_path: Path) -> Generator[ChildServer]:
 
 @contextmanager
 def limited(child: ChildServer, what: int, most: int) -> Generator[None]:
-    """While the process may have no more than `most` of something."""
+    """Limit the process to `most` of a resource."""
     assert child.process is not None
     pid = child.process.pid
     before = resource.prlimit(pid, what, (most, resource.prlimit(pid, what)[1]))
@@ -48,7 +49,7 @@ def limited(child: ChildServer, what: int, most: int) -> Generator[None]:
 
 @contextmanager
 def filesystem(folder: Path, size: str = "8m", *options: str) -> Generator[None]:
-    """A small filesystem of its own, where the machine lets us have one."""
+    """A small filesystem of its own, if the machine permits one."""
     folder.mkdir()
     made = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", ",".join((f"size={size}", *options)), "none", str(folder)],
@@ -73,7 +74,8 @@ def response(child: ChildServer, id: str) -> dict[str, Any]:
 
 
 def no_lie_and_a_recovery(child: ChildServer, full: Any) -> None:
-    """While `full` holds nothing can be written: so clients are told; and then all goes on."""
+    """While `full` is active the server cannot write, and clients get an error; afterwards everything
+    continues."""
     before = ask(child, ASKED).json()
     running = ask(child, LONG).json()
     with full:
@@ -118,7 +120,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 @contextmanager
 def _filled(ballast: Path) -> Generator[None]:
-    """While a file takes all the room there is."""
+    """A file takes all the free space."""
     with ballast.open("wb", buffering=0) as file:
         try:
             while True:
@@ -140,7 +142,8 @@ def test_a_read_only_disk_is_one_message(tmp_path: Path) -> None:
 
 
 def test_no_descriptors_left(child: ChildServer) -> None:
-    """Who is connected is served; who comes then waits, and is served once there is room."""
+    """A connected client is served; a client that connects now waits, and is served when a descriptor is
+    free."""
     made = ask(child, ASKED).json()
     assert child.process is not None
     with httpx.Client(base_url=child.url, timeout=5) as old, ExitStack() as crowd:
@@ -167,7 +170,8 @@ def _answers(child: ChildServer) -> bool:
 
 
 def test_a_corrupt_page_is_reported_and_the_rest_is_served(child: ChildServer) -> None:
-    """The pages of one run's row are overwritten while nobody serves; the others' are not."""
+    """While the server is stopped, the pages of one run's row are overwritten; the pages of other runs are
+    not."""
     big = {"model": "echo", "input": "bad " * 5_000}
     bad = ask(child, big).json()["id"]
     good = ask(child, ASKED).json()

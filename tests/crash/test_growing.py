@@ -1,6 +1,7 @@
-"""kill -9, again and again, in one reply: as long as it grows the run goes on, and else it is given up.
+"""kill -9 again and again during one reply: while the reply grows the run continues; otherwise it is given
+up.
 
-The model says the same each time, a little more of it, and hangs; the server that shows it is killed.
+The model sends the same text each time, plus one more piece, and hangs; the server that shows it is killed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ WORDS: list[Json] = [{"delta": {"content": f" and {n}"}} for n in range(TIMES)]
 
 
 def read_on(reader: Reader, run: str, seen: Sequence[bytes], words: int) -> list[bytes]:
-    """README's loop until so many more pieces are shown; then the server is killed."""
+    """README's loop until that many more pieces are shown; then the server is killed."""
     port = reader.server.port
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patient(20))
     path = f"/v1/responses/resp_{run}?stream=true&starting_after={len(seen) - 1}"

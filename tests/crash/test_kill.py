@@ -1,8 +1,8 @@
-"""kill -9 at every write boundary of a run with a tool; the next process and the client go on.
+"""kill -9 at every write boundary of a run with a tool; the next process and the client continue.
 
-Each case kills the server before or after its N-th commit, restarts it, and lets the client resume where
-it stopped. What it saw must never change, numbers must have no gap, a tool whose result is in the log
-must not run again, and the run must end.
+Each case kills the server before or after its N-th commit, restarts it, and lets the client resume where it
+stopped. Events that the client saw must never change, sequence numbers must have no gap, a tool whose
+result is in the log must not run again, and the run must end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DEATHS = [
     for place, again in enumerate((0, 1, 3))
     if FULL or (number + which) % 2 == (number // 2 + place) % 3 == 0
 ]
-"""All, or every commit once, before it and after it in turn, the later deaths too."""
+"""All cases if `FULL`; otherwise each commit once, with the side and the second death in turn."""
 BODY = json.dumps({"model": "shopper", "input": "buy a hat", "stream": True}).encode()
 
 
@@ -36,7 +36,7 @@ BODY = json.dumps({"model": "shopper", "input": "buy a hat", "stream": True}).en
 def test_a_killed_server_loses_nothing_a_client_saw(
     tmp_path: Path, forks: Forks, number: int, side: str, again: int
 ) -> None:
-    """`again` kills the restarted server too, at that commit of its own."""
+    """`again` also kills the restarted server, at that number of its own commits."""
     outlive(ChildServer(tmp_path), forks, killer, number, side, again)
 
 
@@ -48,13 +48,13 @@ def outlive(
     side: str,
     again: int,
 ) -> None:
-    """Run a server that dies there and there, and a client that sees its run to the end all the same."""
+    """Run a server that dies at these commits, and a client that still reads its run to the end."""
     server.start(program=killer(number, side), forks=forks)
     seen: list[bytes] = []
     try:
         run, seen = read_until_killed(server, "POST", "/v1/responses", BODY)
         if not run:
-            assert not seen  # nobody was told of a run: nothing was promised
+            assert not seen  # no client received a run: nothing was promised
             return
         path = f"/v1/responses/resp_{run}?stream=true"
         if again and seen[-1:] != [DONE]:
@@ -62,7 +62,7 @@ def outlive(
             cursor = f"&starting_after={len(seen) - 1}" if seen else ""
             seen += read_until_killed(server, "GET", path + cursor)[1]
         if seen[-1:] == [DONE]:
-            server.kill()  # its death may still lie ahead: what follows the end of a run is a commit too
+            server.kill()  # its death may still be due: the writes after the end of a run are commits too
         if server.process is None or server.process.poll() is not None:
             server.start(forks=forks)
         cursor = f"&starting_after={len(seen) - 1}" if seen else ""
@@ -76,7 +76,7 @@ def outlive(
 
 
 def _check_run(server: ChildServer, whole: list[bytes]) -> None:
-    """The run is whole: valid, numbered, ended, its tools done once and its text said once."""
+    """The run is complete: it is valid, numbered and ended; each tool ran once and the text appears once."""
     strict.responses(whole)
     numbers = [json.loads(data)["sequence_number"] for data in strict.data_of(whole)]
     assert numbers == list(range(len(whole) - 1))

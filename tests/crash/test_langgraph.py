@@ -1,6 +1,6 @@
-"""kill -9 at every write of a graph: an agent below, a yes to be given, a tool that must not run twice.
+"""kill -9 at every write of a graph: a subagent, a pending approval, a tool that must not run twice.
 
-Here records count as writes too: checkpoints are records, and log and records are not one transaction.
+Here writes of records count too: checkpoints are records, and log and records are not one transaction.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ graph = agent(
 ASK = {"model": "lead", "input": "go", "background": True}
 KEY = {"idempotency-key": "one-go"}
 SURE = 30
-"""Up to this commit of the first server, every death that was planned comes about."""
+"""Up to this commit of the first server, every planned death occurs."""
 
 
 class _Client(Client):
@@ -109,7 +109,7 @@ def test_a_graph_survives_its_servers(tmp_path: Path, forks: Forks, number: int,
 
 
 def _check(job: dict[str, Any], folder: Path) -> None:
-    """Every reply and result is in the log once, and agrees with what the tools did."""
+    """Every reply and result is in the log once, and agrees with the effects of the tools."""
     assert job["status"] == "completed", job
     effects = (folder / "effects.txt").read_text(encoding="utf-8").splitlines()
     calls = {

@@ -1,7 +1,7 @@
-"""kill -9 at every write boundary of a run that calls tools of an MCP server, which lives on.
+"""kill -9 at every write boundary of a run that calls tools of an MCP server, which stays alive.
 
-The server of the tools writes down every call that reached it. One tool says that it only reads, so a call
-whose result was lost is made again; the other does not, so it is made at most once.
+The tool server records every call that reaches it. One tool declares that it only reads, so a call whose
+result was lost is repeated; the other does not, so it is called at most once.
 """
 
 from __future__ import annotations
@@ -45,14 +45,15 @@ steps = [{ text = "All is done now." }]
 ASK = {"model": "noter", "input": "go", "background": True}
 KEY = {"idempotency-key": "one-go"}
 SURE = 6
-"""Up to this commit of the first server, it dies; how many commits later lives take depends on the load."""
+"""Up to this commit the first server certainly dies; the number of commits of later servers depends on the
+load."""
 DEATHS = [
     (number, side)
     for number in range(4, 25)
     for side in ("before", "after")
     if FULL or (number % 2 == 0) == (side == "before")
 ]
-"""All, or every commit once, before it and after it in turn."""
+"""All cases if `FULL`; otherwise each commit once, with the side in turn."""
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,8 @@ def forks() -> Generator[Forks, None, None]:
 def test_a_tool_of_an_mcp_server_is_called_once(
     tmp_path: Path, forks: Forks, tools: McpProcess, number: int, side: str
 ) -> None:
-    """The server dies at commit `number`, the next one at its own third; undisturbed it takes 16 to 24."""
+    """The server dies at commit `number`, the next one at its own third; an undisturbed run takes 16 to
+    24."""
     before = _calls(tools)
     config = CONFIG.replace("URL", tools.url)
     server = ChildServer(tmp_path, config=config, scenario=SCENARIO)
@@ -96,7 +98,7 @@ def _calls(tools: McpProcess) -> dict[str, int]:
 
 
 def _check(job: dict[str, Any], made: dict[str, int]) -> None:
-    """What reached the tools' server agrees with what the log says of it."""
+    """The calls that reached the tool server agree with those in the log."""
     assert job["status"] == "completed"
     assert job["output_text"].endswith("All is done now.")
     outputs = [

@@ -1,4 +1,5 @@
-"""kill -9 at every write boundary, over NATS: what `test_kill.py` asks of one process and its file."""
+"""kill -9 at every write boundary, over NATS: the requirements that `test_kill.py` has for one process and
+its file."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from tests.support.servers import CONFIG, ChildServer
 
 PROGRAM = (Path(__file__).parent / "killing_nats_server.py").read_text(encoding="utf-8")
 APPENDS = range(1, 13)
-"""More than the run has in one life."""
+"""More appends than the run has in one life."""
 DEATHS = [
     (copies, number, side, again)
     for count, (number, side) in enumerate(product(APPENDS, ("before", "after")))

@@ -1,5 +1,8 @@
-"""A full disk under NATS servers: of one nobody notices, of all new runs are refused; each heals by a restart
-of those servers when there is room again (one that cannot write switches JetStream off until then)."""
+"""A full disk under NATS servers: a single one goes unnoticed; if all are full, new runs are refused.
+
+Each case heals when the servers restart after there is space again (a server that cannot write disables
+JetStream until then).
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ SIZE = "24m"
 
 @contextmanager
 def small_disks(folder: Path, numbers: Sequence[int]) -> Generator[list[Path], None, None]:
-    """For some of the servers to keep their streams on."""
+    """Small filesystems on which some of the servers keep their streams."""
     folder.mkdir()
     with ExitStack() as life:
         disks = [folder / f"n{number}" for number in numbers]
@@ -52,7 +55,7 @@ def restart(node: Node, disk: Path) -> None:
 
 
 def engine_check(child: ChildServer, nodes: Sequence[Node]) -> str:
-    """What `tailrace engine check` says."""
+    """The output of `tailrace engine check`."""
     program = [sys.executable, "-c", "from tailrace.cli import main; main()", "engine", "check"]
     monitors = [word for node in nodes for word in ("--monitor", node.monitoring)]
     command = [*program, str(child.folder / "tailrace.toml"), *monitors]

@@ -1,5 +1,4 @@
-"""An outage with a restart in its middle: what was under way goes on when it is over, or is cancelled (issue
-13, 7)."""
+"""An outage with a restart during it: afterwards running work continues or is cancelled (issue 13, 7)."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ WORDS = 150
 
 
 def begin(child: ChildServer) -> str:
-    """A run that takes three seconds, when its first words are durable."""
+    """Start a run that takes three seconds; return when its first words are durable."""
     made: dict[str, Any] = httpx.post(child.url + "/v1/responses", json=LONG, timeout=20).json()
     run = str(made["id"])
     with httpx.stream("GET", f"{child.url}/v1/responses/{run}?stream=true", timeout=20) as reply:
@@ -43,7 +42,7 @@ def status(child: ChildServer, run: str) -> str:
 
 
 def completes(child: ChildServer, run: str) -> None:
-    """The run goes on by itself, and its answer is whole."""
+    """The run continues without a request, and its answer is complete."""
     until(lambda: status(child, run) == "completed")
     found = httpx.get(f"{child.url}/v1/responses/{run}", timeout=20).json()
     text = found["output"][-1]["content"][0]["text"]
@@ -76,7 +75,7 @@ def test_a_full_disk_with_a_restart(tmp_path: Path) -> None:
 
 @contextmanager
 def read_only(disk: Path) -> Generator[None]:
-    """While nothing on a filesystem can be written."""
+    """Make a filesystem read-only."""
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     try:
         yield

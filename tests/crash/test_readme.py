@@ -1,4 +1,5 @@
-"""kill -9 in the middle of a run of README's own generator, as README configures it: it ends all the same."""
+"""kill -9 in the middle of a run of README's own generator, with README's configuration: the run still
+ends."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ CODE, ENTRY = (
     for word in ('@app.agent("poet"', "[agents.poet]")
 )
 DEATHS = [*product((1, 2), ("before", "after"))]
-"""Its run takes two commits: its start, and all that it says."""
+"""The run has two commits: its start, and its complete output."""
 
 
 @pytest.mark.req("R9")

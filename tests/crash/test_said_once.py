@@ -1,8 +1,8 @@
-"""kill -9 in the middle of an answer: nobody is shown it twice, whatever the model says when asked again.
+"""kill -9 in the middle of an answer: no client is shown it twice, whatever the next reply is.
 
-A model server of the test says the beginning of a reply and hangs; the tailrace that shows it is killed. The
-next one's question is answered in the same words, in others, or by going on from the beginning that it was
-told. What a client sees is read by the official SDKs' own helpers.
+A model server of the test sends the beginning of a reply and hangs; the tailrace server that shows it is
+killed. The next server's request is answered in the same words, in other words, or by a continuation of the
+beginning that the request contains. The official SDKs' own helpers read what a client sees.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ model = "m"
 [agents.helper]
 model = "m"
 """
-OPENED = 3  # the event that opens a reply's first item: run, node and agent come before
+OPENED = 3  # the event that opens a reply's first item, after the events of run, node and agent
 BEGUN = "Once upon a time there was a"
 THOUGHT = [{"delta": {"reasoning_content": "Let me think"}}]
 TOLD = [{"delta": {"content": word}} for word in ("Once upon ", "a time ", "there was a")]
@@ -59,12 +59,12 @@ CUT: dict[str, list[Json]] = {
     "in its text after thoughts": [*THOUGHT, *TOLD],
     "in the arguments of a call": [*TOLD[:1], *CALLED],
 }
-"""What was shown of the reply when its server was killed."""
+"""The part of the reply that was shown when its server was killed."""
 OTHER = [{"delta": {"content": "Another "}}, {"delta": {"content": "answer."}}, STOP]
 
 
 def says(*chunks: Json) -> Callable[[Peer], Any]:
-    """A reply as a model server streams it; without a reason to finish it hangs."""
+    """A reply as a model server streams it; without a finish reason the server hangs."""
 
     async def serve(peer: Peer) -> None:
         await peer.send(HEAD)
@@ -96,8 +96,8 @@ class Reader:
         self.server = server
 
     async def begin(self, body: Json, words: int) -> tuple[str, list[bytes]]:
-        """Ask, and read until so many pieces of the reply are shown. The connection stays open, so the run
-        is not given up; it breaks when the server is killed."""
+        """Send a request, and read until that many pieces of the reply are shown. The connection stays
+        open, so the run is not given up; it breaks when the server is killed."""
         return await asyncio.to_thread(self._begin, body, words)
 
     def _begin(self, body: Json, words: int) -> tuple[str, list[bytes]]:
@@ -116,11 +116,11 @@ class Reader:
         return reply.headers["x-run-id"].removeprefix("run_"), frames_of(data)
 
     async def again(self) -> None:
-        """The next process."""
+        """Start the next process."""
         await asyncio.to_thread(self.server.start)
 
     async def rest(self, run: str, seen: list[bytes]) -> list[bytes]:
-        """README's loop: go on after what was seen."""
+        """README's loop: continue after the last event that was read."""
         path = f"/v1/responses/resp_{run}?stream=true&starting_after={len(seen) - 1}"
         _, rest = await asyncio.to_thread(read, self.server.port, "GET", path)
         return rest
@@ -165,7 +165,7 @@ async def killed(
 
 
 def helped(frames: list[bytes]) -> Any:
-    """What openai-python's helper makes of a stream: its last event's response, and what it added up."""
+    """The response of a stream's last event, as openai-python's helper returns it."""
     state: Any = ResponseStreamState(input_tools=omit, text_format=omit)
     seen: list[Any] = []
     for data in strict.data_of(frames):
@@ -175,7 +175,7 @@ def helped(frames: list[bytes]) -> Any:
 
 
 def added_up(frames: list[bytes]) -> str:
-    """README's loop: the texts of the items that the last event holds, as they came."""
+    """README's loop: the accumulated deltas of the items that the last event's response holds."""
     texts: dict[str, str] = {}
     event: Json = {}
     for data in strict.data_of(frames):
@@ -186,7 +186,7 @@ def added_up(frames: list[bytes]) -> str:
 
 
 def pieces(chunks: list[Json]) -> int:
-    """How many deltas a reply's beginning is shown as."""
+    """The number of deltas that show a reply's beginning."""
     shown = [
         chunk["delta"]
         for chunk in chunks
@@ -197,7 +197,7 @@ def pieces(chunks: list[Json]) -> int:
 
 
 async def everywhere(reader: Reader, run: str, frames: list[bytes]) -> set[str]:
-    """The answer, as each that holds it holds it."""
+    """The answer in each place that holds it."""
     strict.responses(frames)
     assert frames[-1] == DONE
     retrieved = await reader.get(f"/v1/responses/resp_{run}")
@@ -230,7 +230,7 @@ async def test_another_answer_is_the_only_one(
 
 @pytest.mark.parametrize("place", CUT)
 async def test_an_equal_answer_resumes(tmp_path: Path, engine: Sequence[Node], place: str) -> None:
-    """As if nothing had happened: the same items, numbers without a gap, nothing incomplete."""
+    """As without a crash: the same items, numbers without a gap, nothing incomplete."""
     shown = CUT[place]
     rest: list[Json] = [{"delta": {"content": " king."}}] if CALLED[0] not in shown else []
     if CALLED[0] in shown:
@@ -277,7 +277,7 @@ async def test_a_server_that_continues_replies_gets_the_beginning(
 
 
 def claude(words: Sequence[str], *, cached: int, whole: bool) -> Callable[[Peer], Any]:
-    """A reply of a Messages server, which counts its cache in each reply anew and signs its thoughts so."""
+    """A reply of a Messages server, whose cached tokens and thinking signature differ in each reply."""
 
     async def serve(peer: Peer) -> None:
         usage = {"input_tokens": 9, "cache_read_input_tokens": cached, "output_tokens": 1}
@@ -290,7 +290,7 @@ def claude(words: Sequence[str], *, cached: int, whole: bool) -> Callable[[Peer]
             _delta(0, signature),
             {"type": "content_block_stop", "index": 0},
         ]
-        if not cached:  # what goes on from a beginning does not think again
+        if not cached:  # a reply that continues a beginning has no new thinking
             events = events[:1]
         place = 1 if cached else 0
         events.append(_block(place, {"type": "text", "text": ""}))
@@ -321,7 +321,7 @@ WORDS = ("Once upon ", "a time ", "there was a")
 
 
 async def test_a_messages_server_counts_and_signs_each_reply_again(tmp_path: Path) -> None:
-    """Its words are the same, so the answer goes on, with the signature that was shown."""
+    """The words are the same, so the answer continues, with the signature that was shown."""
     ask = {"model": "helper", "input": "Tell me", "stream": True}
     first = claude(WORDS, cached=1, whole=False)
     again = claude((*WORDS, " king."), cached=2, whole=True)
@@ -348,7 +348,7 @@ async def test_a_messages_server_continues_from_a_beginning(tmp_path: Path) -> N
 
 
 async def test_an_answer_that_a_limit_cut_is_the_only_one(tmp_path: Path) -> None:
-    """The run does not complete, but a whole reply came after the one that a crash cut off."""
+    """The run does not complete, but a complete reply followed the one that a crash cut off."""
     ask = {"model": "helper", "input": "Tell me", "stream": True}
     limited = {"delta": {}, "finish_reason": "length"}
     async with killed(tmp_path, (), says(*TOLD), says(OTHER[0], limited)) as (reader, _):
@@ -379,7 +379,7 @@ async def test_a_server_that_refuses_a_beginning_is_asked_for_a_new_reply(tmp_pa
 
 @pytest.mark.parametrize("surface", ["chat", "messages"])
 async def test_a_waiting_client_gets_the_answer_once(tmp_path: Path, surface: str) -> None:
-    """It asks again with its key, as the SDKs do."""
+    """The client retries with its key, as the SDKs do."""
     messages = [{"role": "user", "content": "Tell me"}]
     body = {"model": "helper", "messages": messages, "max_tokens": 99}
     path = "/v1/chat/completions" if surface == "chat" else "/v1/messages"

@@ -1,6 +1,8 @@
-"""kill -9 in the middle of an answer on AG-UI: a client's list of messages holds the answer, and it alone.
+"""kill -9 in the middle of an answer on AG-UI: a client's list of messages holds the answer and nothing
+else of the reply that was cut off.
 
-Its list is what it sends with the next message, so what stays in it is what the model believes to have said.
+The client sends its list with the next message, so the model takes every text that stays in it for its own
+output.
 """
 
 from __future__ import annotations
@@ -61,7 +63,8 @@ async def test_a_clients_list_holds_the_answer_alone(tmp_path: Path, place: str,
 
 
 async def test_a_client_that_keeps_it_as_a_message_is_not_believed(tmp_path: Path) -> None:
-    """One that knows no activities sends the cut message back, with the status that we gave it."""
+    """A client that does not support activities sends the cut message back, with the status that we gave
+    it."""
     async with killed(tmp_path, (), says(*OTHER)) as (reader, peers):
         thread = Thread(reader.server, "helper")
         cut = {"tailrace": {"status": "abandoned"}}
@@ -79,7 +82,7 @@ async def test_a_client_that_keeps_it_as_a_message_is_not_believed(tmp_path: Pat
 
 
 async def test_what_may_be_all_there_is_stays(tmp_path: Path) -> None:
-    """The next attempt fails before it has given a whole reply."""
+    """The next attempt fails before it has produced a complete reply."""
     dies = says({"delta": {"content": "Other"}}, {"finish_reason": "abort", "delta": {}})
     async with killed(tmp_path, (), says(*TOLD), dies) as (reader, _):
         thread = Thread(reader.server, "helper")

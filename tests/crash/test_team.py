@@ -1,8 +1,8 @@
-"""kill -9 at every write boundary of a team: two subagents side by side, a yes to be given, one-time tools.
+"""kill -9 at every write boundary of a team: two parallel subagents, a pending approval, one-time tools.
 
-The client asks, reads, says yes, reads on, and whenever the server dies it starts it again and goes on
-from what it has. What it saw must never change, the tool that must not run twice runs at most once, and
-finished replies and results are not made again.
+The client sends a request, reads, approves, and reads the rest. Whenever the server dies the client starts
+it again and continues from the last event that it has. Events that the client saw must never change, the
+tool that must not run twice runs at most once, and finished replies and results are not produced again.
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ from tests.support.team_files import effects, team_server
 
 ASK = {"model": "lead", "input": "order a hat", "stream": True}
 SURE = 6
-"""Up to this commit of the first server, it dies; how many commits later lives take depends on the load."""
+"""Up to this commit the first server certainly dies; the number of commits of later servers depends on the
+load."""
 KEY = {"idempotency-key": "one-order"}
 AGAIN = ((2,), (1, 20))
-"""The last one after some progress: a run that is cut off three times without is stopped."""
+"""In the second case the last death follows some progress: a run that is cut off three times without
+progress is stopped."""
 DEATHS = [
     (number, side, again)
     for number, (which, side) in product(range(1, 37), enumerate(("before", "after")))
     for place, again in enumerate(AGAIN)
     if FULL or (number + which) % 2 == (number // 2 + place) % 2 == 0
 ]
-"""All, or every commit once, before it and after it in turn, the later deaths too."""
+"""All cases if `FULL`; otherwise each commit once, with the side and the later deaths in turn."""
 
 
 def _start_run(client: Client) -> str:
-    """The run's suffix; the key makes sure that asking again is asking for the same."""
+    """The run's suffix; the key makes a repeated request a retry of the first one."""
     body = {**ASK, "stream": False, "background": True}
     made = client.call("POST", "/v1/responses", json=body, headers=KEY)
     return str(made.json()["id"]).removeprefix("resp_")
@@ -56,8 +58,8 @@ def _approve(client: Client, first: list[bytes]) -> None:
 def test_a_team_survives_its_servers(
     tmp_path: Path, forks: Forks, number: int, side: str, again: tuple[int, ...]
 ) -> None:
-    """The server dies at commit `number`, the next ones at the commits `again` of their own: 2 or 3 times a
-    case on average. An undisturbed run takes 29 to 37 commits."""
+    """The server dies at commit `number`, the next ones at the commits `again` of their own: 2 or 3 deaths
+    per case on average. An undisturbed run takes 29 to 37 commits."""
     deaths = [(each, side) for each in (number, *again)]
     server = team_server(tmp_path)
     client = Client(server, deaths, forks)
@@ -80,7 +82,7 @@ def test_a_team_survives_its_servers(
 
 
 def _check(job: dict[str, Any], folder: Path) -> None:
-    """Every reply and result is in the log once; what was cut off is not remembered as done."""
+    """Every reply and result is in the log once; no item stays incomplete."""
     assert effects(folder, "order") <= 1
     calls = [item for item in job["output"] if item["tool_output"]]
     done = [

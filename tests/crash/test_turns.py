@@ -1,8 +1,8 @@
-"""kill -9 between any two writes of a turn: the conversation has each turn once, whole, in its order.
+"""kill -9 between any two writes of a turn: the conversation has each turn once, complete and in order.
 
-The client sends each turn again, as the same request, until it has the whole reply; that is all it does. No
-turn may be missing or doubled afterwards, the model must have been told of every turn before, and whoever
-reads the conversation is shown its last turn (issue 13, 6).
+The client sends each turn again, as the same request, until it has the complete reply; it does nothing
+else. Afterwards no turn may be missing or doubled, each model request must have contained all earlier
+turns, and a client that reads the conversation gets its last turn (issue 13, 6).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def killer(number: int, side: str) -> str:
 
 
 class Talk:
-    """A client of one surface, and a conversation of it."""
+    """A client of one surface, and a conversation on it."""
 
     def __init__(self, server: ChildServer, surface: str, forks: Forks) -> None:
         self.server = server
@@ -59,13 +59,13 @@ class Talk:
         return self._conversation or named_id("talk", LOCAL)
 
     def begin(self) -> None:
-        """What comes before the first turn."""
+        """Create the conversation, if the surface needs a request for it."""
         if self.surface == "conversation":
             key = {"idempotency-key": "made"}
             self._conversation = self.until("POST", "/v1/conversations", {}, key).json()["id"]
 
     def say(self, number: int) -> httpx.Response:
-        """A turn, sent until its whole reply is there."""
+        """Send a turn until its complete reply has arrived."""
         path, body = self._turn(number)
         reply = self.until("POST", path, body, {"idempotency-key": f"turn {number}"})
         self.replies.append(reply)
@@ -101,7 +101,8 @@ class Talk:
     def until(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        """The whole reply to a request that is sent until there is one; a dead server is started again."""
+        """The complete reply to a request, which is sent until there is one; a dead server is started
+        again."""
         while True:
             try:
                 reply = httpx.request(
@@ -117,13 +118,13 @@ class Talk:
                 return reply
 
     def items(self) -> list[str]:
-        """What was said in the conversation, by both."""
+        """The texts of user and assistant in the conversation."""
         path = f"/v1/conversations/{self.conversation}/items?order=asc"
         data = self.until("GET", path).json()["data"]
         return [item["content"][0]["text"] for item in data]
 
     def runs(self) -> list[str]:
-        """What was asked in all the runs that there are, in their order."""
+        """The input of every run that exists, in order."""
         jobs = self.until("GET", "/jobs").json()["data"]
         return [self.until("GET", f"/jobs/{job['id']}").json()["output_text"] for job in jobs][::-1]
 
@@ -168,7 +169,7 @@ MESSAGES = range(1, 46)
 
 
 def deaths(numbers: Sequence[int], every: int) -> list[tuple[int, str, str]]:
-    """All, or each moment with some of the surfaces in turn."""
+    """All cases, or each write with some of the surfaces in turn."""
     moments = enumerate(product(numbers, ("before", "after")))
     return [
         (number, side, surface)

@@ -1,4 +1,4 @@
-"""Everything that is known of a failure is in the end of its run, also after a day on disk."""
+"""The end of a run has all details of its failure, also after it was stored on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a turn's input repeats of its conversation is not told twice; nor is what a crash cut off."""
+"""Messages of a turn's input that repeat the conversation are left out; so is output that a crash cut off."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OUTPUT = ToolOutput(call_id="c", output=(TextPart("ok"),))
 TWICE = (_say("assistant", "Hello"), _say("assistant", "you."))
 
 CASES: dict[str, tuple[tuple[Item, ...], tuple[Item, ...], tuple[Item, ...]]] = {
-    # told, given, what is new
+    # in the history, sent by the client, what is new
     "only the new": ((HI, ANSWER), (MORE,), (MORE,)),
     "everything again": ((HI, ANSWER), (HI, ANSWER, MORE), (MORE,)),
     "the end again": ((HI, ANSWER, MORE, ANSWER), (MORE, ANSWER, HI), (HI,)),
@@ -55,7 +55,8 @@ def test_only_what_is_new_is_new(name: str) -> None:
 
 
 def _slowly(told: Sequence[Message], given: Sequence[Message]) -> Sequence[Message]:
-    """The definition: the longest beginning of what is given that is the end of what was told."""
+    """The definition: the longest beginning of the sent messages that is also the end of the history is a
+    repetition."""
     if told and told[-1].role == "assistant":
         for count in range(len(given), 0, -1):
             if count <= len(told) and given[:count] == told[-count:]:
@@ -93,7 +94,7 @@ def test_the_longest_overlap_is_left_out(told: list[Message], sent: list[Message
 def test_long_conversations_take_no_longer_than_they_are(
     told: list[Message], sent: list[Message]
 ) -> None:
-    """Whoever sends them chooses both sides; it is done on the event loop."""
+    """The client chooses both sides, and the comparison runs on the event loop."""
     assert len(without_repeats(told, sent)) <= len(sent)
 
 

@@ -1,4 +1,4 @@
-"""Tokens behind a cut in their text."""
+"""The tokens that remain after a cut in their text."""
 
 from __future__ import annotations
 

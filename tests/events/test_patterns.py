@@ -1,4 +1,4 @@
-"""Patterns as ECMA 262 means them, in linear time."""
+"""Patterns with the semantics of ECMA 262, in linear time."""
 
 from __future__ import annotations
 

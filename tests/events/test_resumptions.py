@@ -1,4 +1,4 @@
-"""Turns that answer and say something besides: which of a client's messages are new, and where they stand."""
+"""Turns that answer and contain other messages: which of a client's messages are new, and their places."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ ITEMS: dict[str, Item] = {
 
 
 def conversation(letters: str) -> list[Item]:
-    """Items by their letters; a digit is a user's message of that text."""
+    """Items by their letters; a digit is a user message with that text."""
     return [user(letter) if letter.isdigit() else ITEMS[letter] for letter in letters]
 
 
 ASKED = request(history=(user("1"), *conversation("m")), input=(user("2"),))
 NEWS = {
-    # what the client sends: what of it is new, where the client sends the whole conversation, and where not
+    # the client's messages: the new ones if the client sends the complete conversation, and if it does not
     "A3": ("3", "3"),
     "3A": ("3", "3"),
     "3A4": ("34", "34"),
@@ -45,8 +45,8 @@ NEWS = {
     "As3": ("s3", "s3"),
     "1m2cA3": ("3", "3"),
     "1m2rcQ3A": ("3", "3"),
-    "1m2cA3m": ("", ""),  # what an agent has answered is the past
-    "2A3": ("3", "23"),  # nothing of an agent's, from the run's input on
+    "1m2cA3m": ("", ""),  # messages that an agent has answered are history
+    "2A3": ("3", "23"),  # no output of an agent follows the run's input
     "2A": ("", "2"),
     "2A2": ("2", "22"),
     "3A2": ("32", "32"),

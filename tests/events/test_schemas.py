@@ -1,4 +1,5 @@
-"""Values against schemas: as another validator says, in bounded work, and also against what is no schema."""
+"""Values against schemas: the result equals that of another validator, takes bounded work, and is defined
+for invalid schemas too."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ OBJECT = {"type": "object", "properties": {"n": {"type": "integer"}}, "required"
         ("anything", None, ""),
         ("anything", {}, ""),
         (1, False, "1 is not allowed at $"),
-        # of draft 7, as in use
+        # draft 7, as in use
         (["a", 1], {"items": [{"type": "string"}, {"type": "string"}]}, "$[1]"),
         (["a", 1], {"items": [True], "additionalItems": False}, "$[1]"),
         ({"a": 1}, {"dependencies": {"a": ["b"]}}, "'b' is a dependency of 'a'"),
@@ -80,7 +81,7 @@ def test_an_invalid_schema_is_refused_by_its_position(schema: Any, words: str) -
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_no_schema_takes_more_than_it_may(name: str) -> None:
-    """It is told in bounded work, or not: never by running on."""
+    """The check ends in bounded work, with a result or without one; it never continues beyond the bound."""
     schema, value = ATTACKS[name]
     work = WorkBudget(QUICK)
     try:

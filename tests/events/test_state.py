@@ -1,4 +1,4 @@
-"""The grammar's walker: what it refuses, and that folding a log gives what writing it gave."""
+"""The grammar's walker: the events that it refuses, and that folding a log gives the state of its writer."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_any_prefix_can_be_ended_any_way(events: Sequence[t.Event], cut: int) ->
     for end in (t.RunCompleted(), t.RunFailed("server_error", ""), t.RunCancelled("x")):
         state = fold(events[: max(cut, 1)])
         if state.phase == "waiting" and isinstance(end, t.RunCompleted):
-            continue  # it cannot complete before somebody answers
+            continue  # it cannot complete before a client answers
         for draft in state.settle(end):
             state.advance(draft, 0)
         state.advance(t.Draft(end), 0)
@@ -133,7 +133,7 @@ def test_a_new_state_has_no_request() -> None:
 
 
 def test_an_approval_of_a_running_tool_is_void_after_a_crash() -> None:
-    """Rule 8; of a tool that has not begun it still holds."""
+    """Rule 8; it still applies to a tool that has not begun."""
     state = RunState()
     payloads = [
         *call(0, "pay", "{}", runs_on="server"),

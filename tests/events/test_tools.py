@@ -1,4 +1,4 @@
-"""Tools of a request, one by one: those of namespaces, and those that a conversation brings on the way."""
+"""Tools of a request, one by one: those of namespaces, and those that a conversation adds later."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_tools_keep_their_order_and_provider_tools_are_not_the_clients() -> None
 
 
 def test_a_clients_duplicates_are_kept() -> None:
-    """Whether that is allowed is for its server to say."""
+    """The server decides whether that is permitted."""
     assert len(declarations((FUNCTION, FUNCTION))) == 2
 
 

@@ -1,4 +1,4 @@
-"""Records of every version are read: today's, those of before there were versions, and no newer ones."""
+"""Records of every version are read: current ones and those without a version; newer ones are refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SHAPES: list[Shape[Any]] = [
 ]
 RUN = RunRecord(run="r", agent="a", surface="chat", tenant="t")
 OLD: list[tuple[Shape[Any], bytes, Any]] = [
-    # as they were written before there were versions
+    # the form before there were versions
     (directory.SHAPE, b'{"run":"r","agent":"a","surface":"chat","tenant":"t"}', RUN),
     (
         conversations.SHAPE,
@@ -58,7 +58,7 @@ PERSON = Shape(
     _Person,
     version=3,
     upgrades={
-        1: lambda name: {"name": name},  # a bare text once
+        1: lambda name: {"name": name},  # formerly a plain text
         2: lambda old: dict(zip(("first", "last"), old["name"].split(" ", 1), strict=True)),
     },
 )

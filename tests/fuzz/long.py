@@ -1,7 +1,7 @@
 """Fuzz the targets under atheris, one after the other: `python -m tests.fuzz.long [SECONDS] [TARGET]`.
 
-Each target runs in a process of its own. An input that breaks it is written beside its corpus by libFuzzer
-(`crash-…`); mend the fault and keep the input.
+Each target runs in a process of its own. libFuzzer writes an input that breaks it beside its corpus
+(`crash-…`); fix the fault and keep the input.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SECONDS = 60
 
 
 def one(target: str, seconds: str) -> None:
-    """Fuzz a target in this process, which libFuzzer ends."""
+    """Fuzz a target in this process until libFuzzer ends the process."""
     import atheris
 
     with atheris.instrument_imports(include=["tailrace"]):
@@ -33,7 +33,7 @@ def one(target: str, seconds: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Every target, or one; the number of those that broke."""
+    """Fuzz every target, or one; return the number of targets that failed."""
     if arguments[:1] == ["--one"]:
         one(arguments[1], arguments[2])
         return 0

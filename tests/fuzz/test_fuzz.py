@@ -1,6 +1,6 @@
-"""A short run of every fuzz target, the same each time: its corpus, and inputs changed by a fixed chance.
+"""A short run of every fuzz target, the same each time: its corpus, and inputs mutated with a fixed seed.
 
-`make fuzz` is the long one. What it finds is put into the corpus.
+`make fuzz` is the long one. Inputs that it finds are added to the corpus.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TOKENS = (
 
 
 def changed(inputs: list[bytes], chance: random.Random) -> Iterator[bytes]:
-    """Inputs with bytes changed, cut out, said twice, put in, or spliced from two."""
+    """Inputs with bytes changed, removed, repeated or inserted, or spliced from two inputs."""
     short = [each for each in inputs if len(each) <= LONGEST] or [b"{}"]
     for _ in range(ROUNDS):
         data = bytearray(chance.choice(short))

@@ -1,4 +1,4 @@
-"""What the pages say is what the code does: generated pages, promises, ADRs, the README's commands."""
+"""The pages agree with the code: generated pages, promises, ADRs, the README's commands."""
 
 from __future__ import annotations
 

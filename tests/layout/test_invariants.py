@@ -1,4 +1,4 @@
-"""Invariants of ARCHITECTURE.md that the source itself shows; the tests that the page names are there."""
+"""Invariants of ARCHITECTURE.md that the source itself shows; the tests that the page names exist."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SOURCE = ROOT / "src" / "tailrace"
 PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 
 APPEND = {
-    # who may append to a log: the writer; an import, where nobody works; what keeps a run from beginning
+    # the writer; an import, without a worker; the barrier that keeps a run from beginning
     "runs/writer.py",
     "log/transfer.py",
     "runs/barrier.py",
@@ -47,7 +47,7 @@ ROWS = [
     for line in PAGE.split("## Invariants")[1].split("\n## ")[0].splitlines()
     if line.startswith("| **")
 ]
-"""The table of invariants: what holds, and what enforces it."""
+"""The table of invariants: each statement, and what enforces it."""
 
 
 def contracts() -> set[str]:

@@ -18,7 +18,7 @@ PINNED = dict(
     re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "requirements/lowest.txt").read_text(), re.MULTILINE)
 )
 HOOKS = re.compile(r'\(\s*"([\w-]+)",\s*"([\d.]+)"\)')
-"""A package and the release that has what is needed of it, as `tailrace.hooks` gets them."""
+"""A package and the release that has the attributes we need, as `tailrace.hooks` gets them."""
 
 
 def bound(requirement: str) -> tuple[str, str]:

@@ -1,6 +1,7 @@
-"""What a process loads: each command its own world, and a server before it is ready all that requests need.
+"""The modules that a process loads: each command only its own, and a server all that requests need before
+it is ready.
 
-Seen by the interpreter's own list of imports, in a process of its own.
+The interpreter's own list of imports shows them, in a process of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SERVER = {
 }
 
 COMMANDS: list[tuple[list[str], set[str]]] = [
-    # a command, and what it does without
+    # a command, and the modules that it does not load
     (["--help"], NEVER | CLIENT | SERVER | {"sqlite3"}),
     (["token", "--help"], NEVER | CLIENT | SERVER | {"sqlite3"}),
     (["token", "list"], NEVER | CLIENT | SERVER | {"markdown_it", "rich"}),

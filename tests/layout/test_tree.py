@@ -1,4 +1,4 @@
-"""The tree checks itself: sizes, mirrors, exports, words that must not be there."""
+"""The tree checks itself: sizes, mirrors, exports, and words that must not occur."""
 
 from __future__ import annotations
 

@@ -71,7 +71,8 @@ def test_follow_has_no_gap_and_no_double(
 def test_subscriptions_share_frames_without_gap_or_double(
     schedule: list[tuple[int, int]], readers: list[tuple[int, int, bool]]
 ) -> None:
-    """ReadPool that come at any time, from any frame, pulled or written to directly: same bytes."""
+    """Readers that start at any time, from any frame, and pull or get direct writes: all get the same
+    bytes."""
 
     async def scene() -> None:
         store = MemoryStore()

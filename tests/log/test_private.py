@@ -1,4 +1,5 @@
-"""Whatever the umask is, nobody but the owner reads what is kept; nothing that is not ours is narrowed."""
+"""With any umask, only the owner can read stored data; permissions of files that are not ours stay
+unchanged."""
 
 from __future__ import annotations
 

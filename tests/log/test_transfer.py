@@ -1,4 +1,4 @@
-"""A store goes over into another by lines, and nobody who reads it there sees a difference."""
+"""A store is transferred into another line by line, and a client that reads there sees no difference."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Lines = list[bytes]
 
 @pytest.fixture(scope="module")
 def lines() -> Lines:
-    """All of it, exported."""
+    """The complete store, exported."""
 
     async def made() -> Lines:
         store = MemoryStore()
@@ -72,7 +72,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sequence[Node],
 
 @asynccontextmanager
 async def opened(kind: str, folder: Path, nodes: Sequence[Node]) -> AsyncGenerator[Store, None]:
-    """An empty store of some kind."""
+    """An empty store of this kind."""
     store: Store
     if kind == "nats":
         store = nats_stores.store(nodes, await nats_stores.installation(nodes))
@@ -129,12 +129,12 @@ async def test_a_store_goes_over(
 
 
 def frames(run: str, events: Sequence[Event]) -> list[bytes]:
-    """What a client reads."""
+    """The frames that a client reads."""
     return ResponsesEncoder(run, ResponsesStreamOptions()).encode(events)
 
 
 async def goes_on(store: Store) -> None:
-    """A run that had not ended ends where it is now."""
+    """A run that had not ended can be ended in the new store."""
     assert list(await store.log.open_runs()) == [OPEN]
     last = LOGS[OPEN][-1]
     end = Event(last.seq + 1, last.ts, "", t.NO_AGENT, t.RunFailed("server_error", "no"))
@@ -184,7 +184,7 @@ BROKEN: dict[str, tuple[Callable[[Lines], Lines], str]] = {
 
 
 def without(lines: Lines, what: bytes) -> Lines:
-    """All but the first line with this."""
+    """All lines but the first line of events that has this text."""
     place = next(
         number for number, line in enumerate(lines) if what in line and b'"events"' in line
     )

@@ -1,4 +1,5 @@
-"""How large a model's reply may be, whatever makes it large, and what is kept of one that is larger."""
+"""The size limit of a model's reply, whatever makes the reply large, and how much of a larger reply is
+kept."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from tests.support.upstreams import HEAD, Peer, Serve, upstream
 
 
 class Says:
-    """A model that says the same for ever."""
+    """A model that sends the same payloads without end."""
 
     name = "m"
 

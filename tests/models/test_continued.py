@@ -1,4 +1,4 @@
-"""A server that goes on from a beginning: with what it says after it, the reply is whole again."""
+"""A server that continues a reply from its beginning: both parts together are the complete reply."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Payloads = list[t.Payload]
 
 
 class Server:
-    """A model server that has been decoded: what it says to each request, one after the other."""
+    """A model server after decoding: its replies to the requests, one after the other."""
 
     name = "m"
 
@@ -56,7 +56,7 @@ USAGE = t.Usage("m")
 
 
 async def said(server: Server, begun: str, settings: Settings | None = None) -> RunState:
-    """What a log makes of the reply: it must be legal."""
+    """The log's view of the reply: the events must be legal."""
     state = RunState()
     asked = ModelRequest(items=(user("Hi"),), settings=settings or Settings(), beginning=begun)
     for draft in [t.Draft(t.RunStarted(request())), *opening(state, "helper")]:
@@ -81,10 +81,10 @@ PIECES = st.lists(st.text("Once up", min_size=1, max_size=5), max_size=4)
 async def test_the_beginning_and_what_follows_are_one_message(
     begun: str, rest: list[str], *, echo: bool
 ) -> None:
-    """Whether the server says the rest alone, or all of it again; in whatever pieces."""
+    """The server sends the rest alone or repeats the beginning, in any pieces."""
     pieces = [begun[:7], begun[7:], *rest] if echo else rest
     if not echo and "".join(rest).startswith((begun, *_spaces(begun))):
-        return  # nobody can tell that from an echo
+        return  # indistinguishable from a repeated beginning
     state = await said(Server([*message(*pieces), USAGE]), begun)
     assert texts(state) == [begun + "".join(rest)]
 
@@ -95,12 +95,12 @@ def _spaces(begun: str) -> tuple[str, ...]:
 
 
 async def test_trailing_white_space_of_a_beginning_is_shown_once() -> None:
-    """Anthropic refuses it at a beginning's end, and begins with it."""
+    """Anthropic refuses it at the end of a beginning, and starts its continuation with it."""
     assert texts(await said(Server([*message(" ", "king."), USAGE]), BEGUN)) == [BEGUN + "king."]
 
 
 async def test_a_server_that_starts_the_reply_again_does_not_continue_it() -> None:
-    """It repeats much of the beginning, and then says something else: two halves would make no sentence."""
+    """The server repeats much of the beginning, then differs: the two parts would not form a sentence."""
     said_anew = "Once upon a time there were two."
     pieces = [said_anew[:20], said_anew[20:]]
     assert texts(await said(Server([*message(*pieces), USAGE]), BEGUN)) == [said_anew]
@@ -117,7 +117,7 @@ async def test_log_probabilities_stay() -> None:
 
 
 async def test_log_probabilities_after_the_seam_stay() -> None:
-    """A server that says the beginning again says it with the rest in one piece."""
+    """A server that repeats the beginning sends it in one piece with the rest."""
     odds = tuple({"token": token, "logprob": -1.0} for token in (BEGUN[:9], BEGUN[9:], "king", "."))
     words = t.TextDelta(0, BEGUN + "king.", 0, odds)
     reply: Payloads = [t.ItemStarted(0, "message"), words, t.ItemCompleted(0)]

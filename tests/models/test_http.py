@@ -1,4 +1,5 @@
-"""Model servers that refuse, stall, talk rubbish, die, or end too early: a `ModelFailed` each, in time."""
+"""Model servers that refuse, stall, send garbage, die, or end too early: each raises `ModelFailed`, in
+time."""
 
 from __future__ import annotations
 
@@ -128,7 +129,7 @@ async def test_added_headers_are_appended_to_the_configured_ones() -> None:
             ),
         )
         settings = Settings(origin="messages", extra={"anthropic-beta": ["a-1", "b-2"]})
-        with suppress(ModelFailed):  # the server speaks another dialect; its head is asked for here
+        with suppress(ModelFailed):  # the server has another dialect; this test reads only the head
             async for _ in model.stream(ModelRequest(items=(user("Hi"),), settings=settings)):
                 pass
         await model.close()
@@ -193,7 +194,7 @@ FAULTS: dict[str, tuple[Serve, str, str]] = {
 async def test_a_faulty_server_is_a_failure_in_time(name: str) -> None:
     serve, code, message = FAULTS[name]
     async with upstream(serve) as (url, _):
-        # Only who stalls is to run out of time, however busy this machine is.
+        # Only a server that stalls may time out, however busy this machine is.
         patience = 0.2 if name in ("says nothing", "stalls") else 20.0
         *_, last = await play(url, timeouts=Timeouts(patience, patience, patience))
     assert isinstance(last, t.RunFailed)

@@ -1,4 +1,5 @@
-"""What a model server's refusal is to who asked: in its words, without keys, after how many tries."""
+"""The error that a client gets for a model server's refusal: its text, without keys, and the number of
+tries."""
 
 from __future__ import annotations
 
@@ -83,7 +84,7 @@ async def test_a_permanent_failure_is_not_retried(name: str) -> None:
 THEIRS = ProviderItem(dialect="messages", data={"type": "compaction", "content": "all"})
 PART = ProviderPart("messages", {"type": "document"})
 BEFORE: list[tuple[Item, bool]] = [
-    # what was said before in another dialect, and whether a server of the client's own is asked
+    # an earlier item of another dialect, and whether the server gets the request
     (user("Hi"), True),
     (ProviderItem(dialect="chat", data={"type": "novel"}, role="user"), True),
     (THEIRS, False),

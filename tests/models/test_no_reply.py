@@ -1,5 +1,5 @@
-"""A model server that cannot be reached, breaks off, or answers with no reply: what it is told as, and how
-often it is asked."""
+"""A model server that is unreachable, breaks off, or answers without a reply: which error the client gets,
+and how many requests the server gets."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def failed(
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ask again without a wait."""
+    """Retry without a delay."""
     monkeypatch.setattr(http, "wait_before", lambda attempt, asked: 0.0)
 
 
@@ -129,7 +129,7 @@ def free_port() -> int:
 async def talker(
     serve: Callable[[asyncio.StreamWriter], Awaitable[None]], tls: ssl.SSLContext | None = None
 ) -> AsyncGenerator[tuple[int, list[int]], None]:
-    """A server that says something to whoever connects; how many did."""
+    """A server that sends something to each client that connects; the number of connections."""
     count: list[int] = []
 
     async def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -145,7 +145,7 @@ async def talker(
 
 
 def own_certificate(folder: Path) -> ssl.SSLContext:
-    """A certificate that nobody vouches for."""
+    """A certificate that no authority has signed."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     day = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)

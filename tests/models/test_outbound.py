@@ -1,4 +1,4 @@
-"""Which addresses a name may lead to, and that the one that was looked at is the one that is asked."""
+"""Which addresses a name may resolve to; the client connects to the address that was checked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PRIVATE = (
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """What names mean, to be changed by a test."""
+    """The addresses of names; a test changes them."""
     meaning: dict[str, list[str]] = {}
 
     def lookup(host: str, port: int, *_: Any, **__: Any) -> list[tuple[Any, ...]]:
@@ -68,11 +68,11 @@ async def test_addresses_and_localhost_are_the_operator_s_own_word() -> None:
 
 
 LINK = "fe80::1"
-"""It reaches nothing without the name of an interface: where the guard is missing, nobody is asked."""
+"""It is unreachable without the name of an interface: without the guard no server gets the request."""
 
 
 async def test_no_client_connects_to_a_link_local_address() -> None:
-    """aiohttp asks its resolver for names alone."""
+    """aiohttp calls its resolver for names only, not for addresses."""
     with pytest.raises(OSError, match="allow_private"):
         await fetch(f"http://[{LINK}]/keys", private=False)
     for private, ours in ((False, True), (True, False)):
@@ -85,7 +85,7 @@ async def test_no_client_connects_to_a_link_local_address() -> None:
 
 @pytest.fixture
 async def somebody() -> AsyncGenerator[int]:
-    """A server inside, which must not be asked."""
+    """An internal server, which must not get a request."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -124,7 +124,7 @@ async def test_a_client_connects_where_it_looked(monkeypatch: pytest.MonkeyPatch
 async def test_a_document_is_fetched_by_the_same_rule(
     names: dict[str, list[str]], somebody: int
 ) -> None:
-    """An identity provider's keys: its name may belong to somebody else as a model server's may."""
+    """The keys of an identity provider: a third party may own its name, as it may own a model server's."""
     names["id.test"] = ["127.0.0.1"]
     url = f"http://id.test:{somebody}/jwks"
     with pytest.raises(OSError, match="allow_private"):

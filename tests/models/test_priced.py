@@ -1,4 +1,4 @@
-"""Prices: each call says what it cost, and a run adds it up."""
+"""Prices: each call reports its cost, and a run adds the costs up."""
 
 from __future__ import annotations
 

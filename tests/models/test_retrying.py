@@ -1,4 +1,4 @@
-"""When a model server is asked again: its headers in all their forms, and the bound on any wait."""
+"""When a request to a model server is retried: its headers in all their forms, and the bound on any wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The models that need no server."""
+"""Models that need no server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mirror: what our encoders say, our own upstream decoders understand. `decode(encode(log))`."""
+"""The mirror: our own upstream decoders understand the output of our encoders. `decode(encode(log))`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DIALECTS: dict[str, UpstreamCodec] = {
     "messages": MessagesCodec(),
 }
 SAYS_CANCELLED = ("chat", "messages", "responses")
-"""Dialects in which a cancelled run is no reply that anybody can use."""
+"""Dialects in which a cancelled run is not a usable reply."""
 
 
 def _encoder(dialect: str) -> StreamEncoder:
@@ -37,8 +37,8 @@ def _encoder(dialect: str) -> StreamEncoder:
 
 
 def _shown_calls(log: Sequence[t.Event]) -> set[int]:
-    """The calls that a Messages client is shown: those that are whole, and what is left of those that are cut
-    off, but for what another reply says anew."""
+    """The calls that a Messages client is shown: complete calls, and the remains of calls that were cut
+    off, except those that another reply replaces."""
     state, found = RunState(), set[int]()
     for event in log:
         payload = event.payload
@@ -81,13 +81,15 @@ def test_what_is_encoded_is_decoded(dialect: str, log: Sequence[t.Event]) -> Non
             if dialect != "messages" or payloads is made or p.item in called
         ]
 
-    if dialect == "messages":  # a call is shown when it ends, and not at all when it is given anew
+    if (
+        dialect == "messages"
+    ):  # a call is shown when it ends, and not at all when another reply replaces it
         assert sorted(calls(made)) == sorted(calls(events))
         said = [p for p in events if isinstance(p, t.RefusalDelta | t.TextDelta)]
         assert sorted(text(made)) == sorted("".join(p.text for p in said))
     else:
         if dialect == "chat" and decoder.failure is not None:
-            # A call without arguments waits: what comes next may say whether it is one.
+            # A call without arguments waits: the next frame may decide whether it is a call.
             assert set(calls(made)) <= set(calls(events))
         else:
             assert calls(made) == calls(events)

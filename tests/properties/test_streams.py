@@ -1,4 +1,4 @@
-"""Properties of the encoders, over any legal log."""
+"""Properties of the encoders, for any legal log."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_how_events_are_batched_changes_nothing(
 def test_a_resumed_stream_is_exactly_the_suffix(
     surface: str, log: Sequence[Event], cut: int
 ) -> None:
-    """What a client saw before a crash is a prefix of what anybody ever sees."""
+    """The bytes that a client saw before a crash are a prefix of the bytes that any client ever sees."""
     whole = ENCODERS[surface]().encode(log)
     seen = ENCODERS[surface]().encode(log[:cut])
     assert whole[: len(seen)] == seen
@@ -114,7 +114,7 @@ def test_a_ui_stream_is_valid_for_every_version_and_in_order(log: Sequence[Event
 
 @given(log=legal_logs())
 def test_a_turn_of_a_ui_stream_is_the_rest_of_the_stream(log: Sequence[Event]) -> None:
-    """The turn that answers continues the message, and its positions, where the pause left them."""
+    """The turn that answers continues the message and its positions where the pause left them."""
     turns = sum(isinstance(event.payload, RunResumed) for event in log)
     reader = ui_chunks.Reader()
     for turn in range(turns + 1):
@@ -145,8 +145,8 @@ def test_a_list_of_agui_messages_holds_what_the_history_holds(log: Sequence[Even
     """The agents' texts in a client's list are those of the run's history, without replies that were
     replaced.
 
-    An attempt without `keeps_replies` is one of a log that 0.1 wrote. Its bytes stay what clients have: they
-    do not take back what that attempt abandoned.
+    An attempt without `keeps_replies` is from a log that 0.1 wrote. Its bytes stay those that clients have:
+    they do not remove replies which that attempt abandoned.
     """
     assume(all(e.payload.keeps_replies for e in log if isinstance(e.payload, RunAttempt)))
     reader = agui.read(ENCODERS["agui"]().encode(log))
@@ -172,7 +172,7 @@ def _ends(log: Sequence[Event], turn: int) -> int:
 
 @given(log=legal_logs())
 def test_turns_of_an_agui_stream_are_whole_and_add_up(log: Sequence[Event]) -> None:
-    """Each turn is a run for its client; one after the other they are what a watcher sees."""
+    """Each turn is a run for its client; the turns in sequence are the stream that a watcher sees."""
     whole = ENCODERS["agui"]().encode(log)
     made, turns = list[bytes](), sum(b'"type":"RUN_STARTED"' in frame for frame in whole)
     for turn in range(turns):
@@ -273,8 +273,8 @@ def test_the_stored_response_is_what_the_stream_ended_with(log: Sequence[Event])
 @pytest.mark.req("R19")
 @given(log=legal_logs(pauses=False))
 def test_chat_and_responses_show_the_same_content(log: Sequence[Event]) -> None:
-    """The same calls in the same order; finish reasons map one to one; the text is all there. Of what a crash
-    cut off and another reply says anew, Chat's chunks have both (ADR 17)."""
+    """The same calls in the same order; finish reasons map one to one; the complete text is present. If a
+    crash cut off a reply and another reply repeats it, Chat's chunks have both (ADR 17)."""
     log = lasting(log)
     response = msgspec.json.decode(reply.response(RUN, log, OPTIONS))
     calls = [
@@ -301,7 +301,7 @@ def test_chat_and_responses_show_the_same_content(log: Sequence[Event]) -> None:
         for p in i.get("content", ())
         if i["type"] == "message"
     ]
-    # messages that are open side by side come in the order of arrival on Chat
+    # messages that are open at the same time are in the order of arrival on Chat
     assert sorted(text.replace("\n", "")) == sorted("".join(said).replace("\n", ""))
     expected = {
         "completed": "tool_calls" if calls else "stop",

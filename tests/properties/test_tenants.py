@@ -1,6 +1,6 @@
 """For any tenants and users and any interleaving of their requests, neither sees a byte of another.
 
-Nor can anybody tell that the others are there: what they get is what they get in a world of their own.
+No user can detect the others either: each gets the replies that an otherwise empty server gives.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PROGRAMS = st.lists(
 )
 USERS = ([0], [1], [2])
 TENANTS = ([0, 1], [2])
-"""Who shares nothing with whom; users of one tenant share its limits."""
+"""Groups that share nothing with each other; users of one tenant share its limits."""
 
 
 def _said(*choices: int) -> tuple[int, list[int]]:
@@ -32,7 +32,7 @@ def _said(*choices: int) -> tuple[int, list[int]]:
 
 
 REPEATED: list[Step] = [{0: _said(1, 0, 1, 0, 0, 0)}, {2: _said(1, 0, 1, 0, 0, 2)}]
-"""What one has said another says again as a retry, byte for byte."""
+"""Two users send the same request, byte for byte; the second one is sent as a retry."""
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,5 @@
-"""What only Responses clients say and every server can hear: messages between the client's agents, and the
-search for tools that the client runs. Forms as Codex 0.171 sends them."""
+"""Items that only Responses clients send and every server can receive: messages between the client's
+agents, and the search for tools that the client runs. The forms are those of Codex 0.171."""
 
 from __future__ import annotations
 

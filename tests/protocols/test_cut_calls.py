@@ -1,4 +1,4 @@
-"""A call that a limit cut off is incomplete, whatever its server's dialect, on every surface."""
+"""A call that a limit cut off is incomplete, on every surface and for every server's dialect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CUT_OFF = '{"city": "Os'
 
 
 def chat(calls: list[tuple[str, str]], reason: str) -> bytes:
-    """A reply of calls (name, arguments), and why it ended."""
+    """A reply with calls (name, arguments), and its finish reason."""
     made: list[Json] = []
     for n, (name, arguments) in enumerate(calls):
         call = {"index": n, "id": f"c{n}", "function": {"name": name, "arguments": arguments}}
@@ -48,7 +48,7 @@ def anthropic(calls: list[tuple[str, str]], reason: str) -> bytes:
 
 
 def responses(calls: list[tuple[str, str]], reason: str) -> bytes:
-    """A server that ends its items before it knows, and marks none."""
+    """A server that ends its items before it knows the reason, and marks no item."""
     made: list[Json] = []
     items: list[Json] = []
     for n, (name, arguments) in enumerate(calls):

@@ -1,4 +1,4 @@
-"""Which parts of a stream are no answer after a crash."""
+"""Which parts of a stream are not part of the answer after a crash."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_turn_that_restarts_abandons_complete_replies_too() -> None:
 
 
 def test_a_restarted_generator_does_not_change_its_last_output() -> None:
-    """It tells of no usage, so the run's end says that its words are whole."""
+    """The generator reports no usage, so the end of the run marks its text as complete."""
     events = log(
         [
             t.ItemStarted(0, "message"),

@@ -1,4 +1,4 @@
-"""A run read as one document, at its end: the answer stands in it once, however many attempts it took."""
+"""A run read as one document, at its end: it contains the answer once, after any number of attempts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of all encoders: which events a surface shows, and by which method, and which it hides."""
+"""The tables of all encoders: which events a surface shows, by which method, and which events it hides."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Every documented field of a request, in one dialect in and out: it is passed on, ours by a
-named reason, or refused by name; never lost without a word. A newer SDK with more fields fails here until
-each has its place."""
+"""Every documented field of a request, in one dialect in and out.
+
+A field is passed on, handled by us for a named reason, or refused by name; it is never dropped silently. A
+newer SDK with more fields fails here until each has its place.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ def asked(dialect: str, fields: Object) -> RunRequest:
 
 
 def sent(dialect: str, fields: Object) -> Object:
-    """What a server of the dialect is asked by a client of the dialect."""
+    """The request to a server of the dialect, from a client of the dialect."""
     made = asked(dialect, fields)
     request = ModelRequest(items=made.input, instructions=made.instructions, settings=made.settings)
     body: Object = json.loads(CODECS[dialect].request(request, "server's").body)
@@ -136,9 +138,9 @@ PASSED: dict[str, Object] = {
 }
 MODEL = {"model": "client's"}
 OURS: dict[str, dict[str, tuple[Any, Any]]] = {
-    # what a client says, and what the server is told instead (None: nothing)
+    # the client's value, and the value that the server receives instead (None: absent)
     "chat": {
-        "max_tokens": (7, None),  # goes under the name that the server knows
+        "max_tokens": (7, None),  # sent under the name that the server knows
         "model": ("client's", "server's"),
         "stream_options": ({"include_obfuscation": True}, {"include_usage": True}),
     },
@@ -154,8 +156,8 @@ OURS: dict[str, dict[str, tuple[Any, Any]]] = {
     "messages": {"model": ("client's", "server's")},
 }
 HEADERS = frozenset({"betas", "user_profile_id", "workspace_id"})
-"""Of Messages: fields of the SDK that are headers. What is beta is passed on (`test_request.py`); whose
-account it is, the operator's key says."""
+"""Of Messages: fields of the SDK that are headers. Beta names are passed on (`test_request.py`); the
+operator's key determines the account."""
 REFUSED: dict[str, Object] = {
     "chat": {"functions": [{"name": "f"}], "function_call": "auto", "n": 2},
     "responses": {},
@@ -179,7 +181,7 @@ NEEDED: dict[str, Object] = {
     },
 }
 TOGETHER = {"tool_choice": ("tools",), "parallel_tool_calls": ("tools",)}
-"""Fields that mean something only beside others."""
+"""Fields that have a meaning only beside others."""
 
 
 @pytest.mark.parametrize("dialect", CODECS)
@@ -205,7 +207,7 @@ def test_all_together_are_passed_on_and_nothing_is_added(dialect: str) -> None:
     body = sent(dialect, {**MODEL, **PASSED[dialect]})
     ours = {"model": "server's", "stream": True}
     ours |= {n: told for n, (_, told) in OURS[dialect].items() if told is not None}
-    if dialect == "responses":  # since reasoning is asked for
+    if dialect == "responses":  # because the request asks for reasoning
         thoughts = [*PASSED[dialect]["include"], "reasoning.encrypted_content"]
         assert body == {**PASSED[dialect], **ours, "include": thoughts}
     else:

@@ -1,4 +1,4 @@
-"""Every documented field of a reply, in one dialect in and out: as `test_every_field.py` for requests."""
+"""Every documented field of a reply, in one dialect in and out; the counterpart of `test_every_field.py`."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def log(dialect: str, frames: Sequence[Object]) -> list[t.Event]:
 
 
 OWN = "ours"
-"""A field of a reply that is the run's: ids, times, names, or what the client asked for."""
+"""The mark of a field that belongs to the run: ids, times, names, or what the client requested."""
 CHAT_REPLY: Object = {
     "id": OWN,
     "choices": OWN,
     "created": OWN,
     "model": OWN,
     "object": OWN,
-    "metadata": OWN,  # of stored completions; a stream has none
+    "metadata": OWN,  # for stored completions; a stream has none
     "obfuscation": OWN,
     "moderation": {"results": []},
     "service_tier": "flex",
@@ -83,7 +83,7 @@ CHAT_REPLY: Object = {
 CHAT_MESSAGE: Object = {
     "role": OWN,
     "content": "See",
-    "function_call": OWN,  # `tool_calls` since long; nobody is asked for it
+    "function_call": OWN,  # replaced by `tool_calls` long ago; no request asks for it
     "refusal": "No",
     "annotations": [
         {
@@ -123,7 +123,7 @@ def test_a_chat_reply_shows_the_field(name: str) -> None:
 
 @pytest.mark.parametrize("first", [True, False])
 def test_unknown_fields_beside_the_choices_are_passed_on(first: bool) -> None:
-    """Perplexity's sources, Azure's filters: on any of the chunks that begin or end a reply."""
+    """Perplexity's sources and Azure's filters: in any of the chunks that begin or end a reply."""
     said = {"citations": ["http://a/"], "provider": "p", "prompt_filter_results": [{"n": 1}]}
     chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
     none: Object = {"choices": []}
@@ -149,7 +149,7 @@ def test_a_chat_message_shows_the_field(name: str) -> None:
 
 
 def test_unknown_fields_of_a_message_are_shown_and_not_sent_back() -> None:
-    """Groq's tools come in pieces with an index; in a request its own server refuses them."""
+    """Groq sends its tools in pieces with an index; its server refuses them in a request."""
     first = {"index": 0, "type": "search", "arguments": "{", "found": [1]}
     then = {"index": 0, "type": "search", "arguments": "}", "found": [2], "output": "x"}
     pieces = [{"executed_tools": [first]}, {"executed_tools": [then, {"index": 1, "type": "y"}]}]
@@ -176,7 +176,7 @@ def test_unknown_fields_of_a_message_are_shown_and_not_sent_back() -> None:
 
 
 ASKED = "asked"
-"""A field that repeats what the client asked for, in the client's words."""
+"""The mark of a field that repeats a value of the client's request."""
 RESPONSE: Object = {
     "id": OWN,
     "created_at": OWN,
@@ -273,9 +273,11 @@ def test_unknown_parts_are_shown_and_sent_back(name: str, kind: str, streamed: b
     assert told[0]["item"]["content"] == parts
     asked = ModelRequest(items=conversation(fold(events), begin=()))
     (back,) = json.loads(CODECS["responses"].request(asked, "m").body)["input"]
-    keeps = [{k: v for k, v in part.items() if v != []} for part in parts]  # none are none
+    keeps = [
+        {k: v for k, v in part.items() if v != []} for part in parts
+    ]  # an empty list is absent
     assert back["content"] == keeps
-    for other in ("chat", "messages"):  # whose servers know no such part
+    for other in ("chat", "messages"):  # their servers do not know such a part
         assert b"novel" not in CODECS[other].request(asked, "m").body
 
 
@@ -307,7 +309,7 @@ def test_a_message_shows_the_field(name: str, where: str) -> None:
     delta = {"stop_reason": "end_turn", **(told if where == "message_delta" else {})}
     start = {"id": "m", "usage": {}, **(told if where == "message_start" else {})}
     if where == "message_start" and name in ("stop_reason", "stop_sequence"):
-        delta = {}  # what begins with its end
+        delta = {}  # a message whose start has its end
     events = log(
         "messages",
         [

@@ -1,5 +1,5 @@
-"""What one dialect says and a server of another has no word for: the tables of `protocols/foreign.py`, by
-what the SDKs document, and what is made of the rest."""
+"""Content of one dialect for which a server of another has no equivalent: the tables of
+`protocols/foreign.py`, checked against the SDKs' documentation, and the conversion of the rest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TRANSLATED = {
         *("search_result", "text", "thinking", "tool_result", "tool_use"),
     },
 }
-"""Types that have a counterpart, or a place of their own (thoughts go back to who wrote them)."""
+"""Types that have a counterpart, or a place of their own (thoughts go back to their author)."""
 REFUSED = {
     "responses": {
         *("apply_patch", "apply_patch_call", "apply_patch_call_output", "code_interpreter"),
@@ -63,7 +63,7 @@ def types(union: Any) -> set[str]:
 
 @pytest.mark.parametrize("dialect", DOCUMENTED)
 def test_every_documented_type_has_its_place(dialect: str) -> None:
-    """A newer SDK with more types fails here until it is known what becomes of them."""
+    """A newer SDK with more types fails here until each type has its conversion."""
     documented = set[str]().union(*map(types, DOCUMENTED[dialect]))
     left_out = foreign.ITEMS[dialect] | foreign.TOOLS[dialect]
     places = (TRANSLATED[dialect], REFUSED[dialect], left_out)
@@ -72,7 +72,7 @@ def test_every_documented_type_has_its_place(dialect: str) -> None:
 
 
 def to(dialect: str, client: str, fields: Object) -> Object:
-    """What a server of a dialect is asked by a client of another."""
+    """The request to a server of a dialect, from a client of another."""
     made = asked(client, {**NEEDED[client], **fields})
     request = ModelRequest(items=made.input, instructions=made.instructions, settings=made.settings)
     body: Object = json.loads(CODECS[dialect].request(request, "m").body)
@@ -172,7 +172,7 @@ CALLED_SO = {"type": "function_call", "call_id": "c", "name": "f", "arguments": 
 NO = {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "No"}]}
 URL = {"type": "image_url", "image_url": {"url": "https://h/a.png"}}
 SPEECHES: dict[str, tuple[Object, list[Object]]] = {
-    # what an assistant says in Chat, and what a Responses server is told of it
+    # an assistant message in Chat, and the items that a Responses server receives
     "nothing, in a list": ({"content": []}, []),
     "nothing at all": ({"content": None}, []),
     "a text without a character": ({"content": ""}, []),
@@ -299,7 +299,7 @@ def test_whether_calls_come_at_once_is_left_out_where_there_are_none(
     ("asked_for", "told"), [("none", None), ("minimal", "low"), ("low", "low"), ("xhigh", "xhigh")]
 )
 def test_how_hard_to_think_in_the_words_of_messages(asked_for: str, told: str | None) -> None:
-    """OpenAI's smallest efforts are refused by that API."""
+    """That API refuses OpenAI's smallest efforts."""
     for client, said in (
         ("chat", {"reasoning_effort": asked_for}),
         ("responses", {"reasoning": {"effort": asked_for}}),
@@ -328,7 +328,7 @@ def test_other_servers_reasoning_is_not_text_for_responses_servers() -> None:
 
 
 CACHES = ("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier")
-"""OpenAI's for both its dialects; servers of others refuse them, and Codex sends some unasked."""
+"""OpenAI's parameters, in both its dialects; other servers refuse them, and Codex sends some by default."""
 OF_CHAT = {
     *(*CACHES, "frequency_penalty", "logit_bias", "metadata", "moderation", "prediction"),
     *("presence_penalty", "seed", "store"),
@@ -352,8 +352,8 @@ LEFT_OUT: dict[tuple[str, str], set[str]] = {
     ("messages", "chat"): OF_MESSAGES,
     ("messages", "responses"): {*OF_MESSAGES, "stop_sequences"},
 }
-"""Documented parameters that servers of another dialect are not told of: of `text` and `response_format` an
-answer of any JSON, whose prompt says so as well."""
+"""Documented parameters that servers of another dialect do not receive. Of `text` and `response_format`
+this is a request for any JSON, which the prompt states as well."""
 
 
 @pytest.mark.parametrize(("client", "dialect"), LEFT_OUT)

@@ -1,4 +1,4 @@
-"""A run that came to a limit, on every surface: whatever limit it was, it is told like any other of ours."""
+"""A run that reached a limit, on every surface: each of these limits is reported like any other of ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tools of other dialects for chat servers, and their calls turned back into the client's own."""
+"""Tools of other dialects for chat servers, and the conversion of their calls back into the client's form."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def function(name: str) -> dict[str, Any]:
 
 
 def by_chat(rules: Rules, tool_choice: Any, **more: Any) -> dict[str, Any]:
-    """What a chat server is asked by a Chat client."""
+    """The request to a chat server, from a Chat client."""
     fields = {
         "model": "m",
         "messages": [{"role": "user", "content": "Hi"}],
@@ -277,7 +277,7 @@ def test_a_function_that_is_called_like_a_namespaces_is_another() -> None:
 def test_a_name_does_not_hang_on_the_others(
     key: tuple[str, str], others: list[tuple[str, str]]
 ) -> None:
-    """A conversation names tools that are not offered any more."""
+    """A conversation may name tools that are no longer offered."""
     alone = Names([], "chat", "responses").of(*key)
     rest = [ToolDeclaration(ToolSpec(name=name), ns) for ns, name in others if (ns, name) != key]
     beside = Names([*rest, ToolDeclaration(ToolSpec(name=key[1]), key[0])], "chat", "responses")
@@ -290,7 +290,7 @@ def test_a_name_does_not_hang_on_the_others(
 def test_every_tool_is_called_back_by_its_own_name(
     dialect: str, key: tuple[str, str], custom: bool
 ) -> None:
-    """What a server is offered, it calls; what it called, it gets back under that name."""
+    """A server calls an offered tool, and gets the call back under the name that it used."""
     origin = "messages" if dialect == "chat" else "chat"
     if key[0]:
         origin = "responses"
@@ -333,12 +333,12 @@ def _called(body: dict[str, Any]) -> Iterator[str]:
 
 
 def test_a_clients_name_goes_to_servers_of_its_dialect_as_it_is() -> None:
-    """They take it or they do not; nobody else knows better."""
+    """The server accepts the name or refuses it; no other party can decide that."""
     body = by_chat(Rules(), "auto", tools=[function("files.read")])
     assert body["tools"][0]["function"]["name"] == "files.read"
 
 
-# tools that come on the way
+# tools that are added during a conversation
 
 BROUGHT: list[dict[str, Any]] = [
     {"type": "function", "name": "late", "parameters": {"type": "object"}},

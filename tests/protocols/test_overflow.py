@@ -1,4 +1,4 @@
-"""A prompt that is too long is known by all the sentences for it, and told in Anthropic's."""
+"""A prompt that is too long is recognised by all error texts for it, and reported with Anthropic's."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Content parts of types and with fields that have no name here: to a server of the client's own dialect they
-go as they came, whoever says them; to others they are refused by name."""
+"""Content parts of unknown types or with unknown fields: a server of the client's own dialect gets them
+unchanged, in any role; for other servers they are refused by name."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ RESPONSES = st.one_of(
 
 
 def asked(made: RunRequest) -> ModelRequest:
-    """What the model is asked, after the request has been in the log."""
+    """The request to the model, after the client's request was in the log."""
     log = [t.Event(0, 0, "", "", t.RunStarted(made))]
     (event,) = stored.decode(stored.frame(log).body)
     assert isinstance(event.payload, t.RunStarted)
@@ -82,7 +82,7 @@ def test_a_chat_clients_message_is_read_part_by_part(
     plain = [{"type": "text", "text": "See"}]
     (message,) = sent("chat", by_chat({"role": role, "content": parts}))["messages"]
     if all(part in plain for part in parts):
-        assert message["content"] == "See" * len(parts)  # as every server takes it
+        assert message["content"] == "See" * len(parts)  # in the form that every server accepts
     else:
         assert message == {"role": role, "content": parts}
 

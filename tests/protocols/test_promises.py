@@ -64,7 +64,7 @@ def test_fields_beyond_the_specification_can_be_left_out(name: str) -> None:
     strict.chat(lean)
     done = [e["item"] for e in _responses(name) if e["type"] == "response.output_item.done"]
     said = [p.get("text", "") for i in done if i["type"] == "message" for p in i["content"]]
-    # sorted: agents that speak at once take turns on Chat, and are apart on Responses
+    # sorted: parallel agents alternate on Chat, and are separate on Responses
     assert sorted(text_.replace("\n\n", "")) == sorted("".join(said).replace("\n\n", ""))
 
 

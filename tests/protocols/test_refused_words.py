@@ -1,4 +1,4 @@
-"""What a refusal means is told by its words, where its status says less or another thing."""
+"""The words of a refusal determine its meaning if its status says less or something else."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ WRAPPED = [
     (502, "model_not_found", 404),
     (500, "content_filter", 400),
     (500, "rate_limit_exceeded", 429),
-    (500, "invalid_request_error", 500),  # proxies say it of anything
+    (500, "invalid_request_error", 500),  # proxies use it for any failure
     (503, "model_not_found", 503),  # at present
     (504, "invalid_api_key", 504),
 ]

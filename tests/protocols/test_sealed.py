@@ -1,5 +1,5 @@
-"""What other dialects' servers must get back travels through a Messages client, in signatures, and through a
-Responses client, in `encrypted_content`."""
+"""Data that servers of other dialects must get back travels through a Messages client, in signatures, and
+through a Responses client, in `encrypted_content`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ THOUGHTS: dict[str, tuple[list[t.Payload], i.Reasoning]] = {
 
 
 def given_back(payloads: list[t.Payload]) -> tuple[list[Object], tuple[i.Item, ...]]:
-    """What a client is shown, and what it sends back with its next request."""
+    """The content that a client is shown, and the items that it sends back with its next request."""
     events = log([*payloads, t.Usage("m")], end=t.RunCompleted())
     document, status = reply.message(RUN, events, stream.MessagesStreamOptions())
     assert status == 200
@@ -60,7 +60,7 @@ def test_a_thought_comes_back_whole(name: str) -> None:
     turns = MessageTurns("messages", Names((), "messages", "messages"))
     for item in items:
         turns.add(item)
-    assert turns.turns == []  # a Messages server would refuse what it did not sign
+    assert turns.turns == []  # a Messages server would refuse a signature of another server
 
 
 def test_what_belongs_to_a_call_comes_back_with_it() -> None:
@@ -83,8 +83,8 @@ def test_what_only_looks_like_ours_is_a_signature(signature: str) -> None:
 
 
 def kept_by_client(payloads: list[t.Payload], *included: str, codex: bool = False) -> list[Object]:
-    """What a Responses client keeps of a reply. `codex`: of thoughts the summary and the secret alone, as
-    Codex does, which asks for the secret."""
+    """The items that a Responses client keeps of a reply. `codex`: of a thought only the summary and the
+    secret, as Codex does, which requests the secret."""
     document = responses_reply.response(RUN, done(payloads), ResponsesStreamOptions(included))
     output: list[Object] = msgspec.json.decode(document)["output"]
     return [{**item, "content": None} if codex and "summary" in item else item for item in output]
@@ -124,7 +124,7 @@ def test_a_thought_comes_back_whole_from_a_responses_client(name: str, codex: bo
     output = kept_by_client(payloads, *([ENCRYPTED] if codex else []), codex=codex)
     assert [item["type"] for item in output] == ["reasoning"]
     assert decoded(output) == (thought,)
-    # A Responses server gets what can be read, and nothing that it would have to decrypt.
+    # A Responses server gets the readable parts, and nothing that it would have to decrypt.
     settings = Settings(origin="responses")
     asked = ResponsesCodec().request(ModelRequest(items=decoded(output), settings=settings), "m")
     assert "encrypted" not in str(msgspec.json.decode(asked.body)["input"])

@@ -1,4 +1,4 @@
-"""What looks like a key is taken out of a text, and what does not stays in it."""
+"""Words that look like keys are removed from a text, and all other words stay in it."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_an_endless_event_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("piece", [b"x\r" * 4000, b"\r" + b"x" * 4095, b"data: x\n" * 500])
 def test_the_time_grows_with_the_bytes_and_not_with_their_square(piece: bytes) -> None:
-    """Counted, not timed: how many bytes are joined again while an event does not end."""
+    """A count, not a time: the number of bytes that are joined again while an event does not end."""
     decoder = SseDecoder()
     for _ in range(400):
         assert decoder.feed(piece) == []

@@ -1,7 +1,7 @@
 """Golden transcripts: a log, and the exact bytes of each surface for it.
 
-`UPDATE_TRANSCRIPTS=1` writes them anew; read the difference before you commit it, for it is what clients
-see. Logs written by a released version stay for ever and must still give the same bytes.
+`UPDATE_TRANSCRIPTS=1` writes them again; read the difference before you commit it, because clients see it.
+Logs written by a released version stay permanently and must still give the same bytes.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ ATTRIBUTED: dict[str, Frames] = {
     ).encode(log),
     "ui-2": lambda log: ui.UiMessageEncoder(RUN, ui.UiStreamOptions(turn=1)).encode(log),
 }
-"""What a mount that attributes shows, and single turns of a run that pauses."""
+"""The output of a mount that attributes, and of single turns of a run that pauses."""
 
 PAUSED = ("approval_granted", "approval_denied", "question_below")
 ALL = {**SCENARIOS, **TEAM_SCENARIOS}
@@ -100,7 +100,7 @@ CASES = [
 ]
 EVERY = {**SURFACES, **ATTRIBUTED}
 EXTENSION = {"session": "ndjson"}
-"""Of the golden file; the others are server-sent events."""
+"""The extension of a golden file; the others are server-sent events."""
 
 
 def _check_messages(frames: list[bytes]) -> None:
@@ -126,7 +126,7 @@ CHECKS: dict[str, Callable[[list[bytes]], object]] = {
     "ui": _check_ui,
     "agui": _check_agui,
 }
-"""What every frame of a surface must be; the turn after a pause and other mounts are no exception."""
+"""The check for every frame of a surface; it includes the turn after a pause and other mounts."""
 
 
 def _golden(path: Path, made: bytes) -> None:

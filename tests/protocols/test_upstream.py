@@ -1,4 +1,5 @@
-"""What all upstream dialects read alike: what an event is, what fails, what is nearly JSON or no stream."""
+"""Rules common to all upstream dialects: what an event is, what fails, and how near-JSON and replies that
+are not streams are read."""
 
 from __future__ import annotations
 
@@ -84,11 +85,11 @@ REPLIES: dict[str, list[bytes]] = {
         _event("message_stop", '{"type":"message_stop"}'),
     ],
 }
-"""A whole reply of each dialect that says "ok" in two pieces; `@` is where more can be put."""
+"""A complete reply of each dialect that says "ok" in two pieces; `@` marks where more can be inserted."""
 
 
 def play(dialect: str, data: bytes, size: int = 0) -> tuple[str, ModelFailed | None]:
-    """What a reply says, and how it fails; fed in pieces of a size."""
+    """The text of a reply and its failure; the data is fed in pieces of this size."""
     decoder = CODECS[dialect].decoder("m")
     made: list[t.Payload] = []
     for start in range(0, len(data), size or len(data) or 1):
@@ -197,7 +198,7 @@ def test_a_reported_code_keeps_its_meaning(code: str | int, means: str, *, again
 
 @pytest.mark.parametrize("dialect", CODECS)
 def test_done_is_the_end(dialect: str) -> None:
-    """Of what is not whole, a failure; and nothing counts that comes after it."""
+    """A `[DONE]` before the end of a reply is a failure, and later data is ignored."""
     _, failure = play(dialect, b"data: [DONE]\n\n" + b"".join(reply(dialect)))
     assert failure is not None
     assert failure.retryable
@@ -238,7 +239,7 @@ def test_the_last_event_needs_no_blank_line(dialect: str) -> None:
 @pytest.mark.parametrize("dialect", CODECS)
 def test_a_reply_that_is_cut_anywhere_is_no_success(dialect: str) -> None:
     data = b"".join(reply(dialect))
-    reason = {"chat": b'"stop"', "messages": b'"end_turn"'}  # with it the reply is whole
+    reason = {"chat": b'"stop"', "messages": b'"end_turn"'}  # after it the reply is complete
     end = data.index(reason[dialect]) if dialect in reason else data.rindex(b"data:")
     for cut in range(0, end, 7):
         _, failure = play(dialect, data[:cut])
@@ -267,10 +268,10 @@ def test_halves_of_characters_find_each_other(
 @pytest.mark.parametrize("dialect", CODECS)
 @given(data=st.data())
 def test_texts_cut_between_any_units_are_whole(dialect: str, data: st.DataObject) -> None:
-    """A text of any characters, written by a server that counts in UTF-16, cut in two anywhere."""
+    """A text of any characters, from a server that counts in UTF-16, cut in two at any place."""
     nobodys = [
         chr(each) for each in range(0x10D800, 0x10E000)
-    ]  # how halves travel (`loose_json.py`)
+    ]  # the encoding of surrogate halves (`loose_json.py`)
     text = data.draw(st.text(st.characters(codec="utf-8", exclude_characters=nobodys), max_size=6))
     units = [
         text.encode("utf-16-be")[n : n + 2] for n in range(0, len(text.encode("utf-16-be")), 2)
@@ -375,7 +376,7 @@ def test_a_call_with_arguments_has_them(dialect: str, said: Sequence[str]) -> No
 
 @pytest.mark.parametrize("dialect", CODECS)
 def test_a_call_without_arguments_goes_back_with_an_empty_object(dialect: str) -> None:
-    """One that another dialect's client says was made with nothing."""
+    """A call that the client of another dialect sends with empty arguments."""
     call = ToolCall(call_id="c", name="f", arguments="", details={})
     made = json.loads(CODECS[dialect].request(ModelRequest(items=(call,)), "m").body)
     match dialect:

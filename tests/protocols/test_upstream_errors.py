@@ -1,4 +1,4 @@
-"""What model servers say of their failures, in the shapes that they really have."""
+"""The error replies of model servers, in the shapes that they really have."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CODECS: dict[str, Any] = {
 
 
 class Said(NamedTuple):
-    """An answer, and what of it is kept."""
+    """A server's response, and the parts of it that we keep."""
 
     answered: int
     body: str
@@ -301,7 +301,7 @@ REPLIES = [
 @pytest.mark.parametrize("dialect", CODECS)
 @pytest.mark.parametrize("reply", REPLIES)
 def test_a_public_message_has_no_text_of_the_server(dialect: str, reply: bytes) -> None:
-    """An agent's clients hear `public` (tests/runtimes/test_foreign.py)."""
+    """An agent's clients receive `public` (tests/runtimes/test_foreign.py)."""
     decoder = CODECS[dialect].decoder("m")
     decoder.feed(reply)
     decoder.close()

@@ -1,8 +1,8 @@
-"""Recordings, in one dialect in and out, whole: what the official SDK reads of a server's stream it reads of
-ours, and what a client sent arrives at the server. What may differ stands here as a list of normalisations,
-each with its reason; PROTOCOLS.md has the same list.
+"""Complete recordings, in one dialect in and out: the official SDK reads from our stream what it reads from
+the server's, and the client's request arrives at the server.
 
-The recordings lie beside the checkout and are not ours to commit; where they are absent these tests are
+Permitted differences are listed here as normalisations, each with its reason; PROTOCOLS.md has the same
+list. The recordings are beside the checkout and are not ours to commit; without them these tests are
 skipped by name.
 """
 
@@ -45,7 +45,7 @@ def _without(fields: Object, names: Iterable[str]) -> Object:
 
 
 def _said(value: Any) -> Any:
-    """Without what says nothing: null, at any depth of what the SDK models."""
+    """The value without null fields, which have no meaning, at any depth that the SDK models."""
     if isinstance(value, dict):
         return {k: _said(v) for k, v in value.items() if v is not None}
     return [_said(each) for each in value] if isinstance(value, list) else value
@@ -54,7 +54,7 @@ def _said(value: Any) -> Any:
 # requests: the client's words at the server
 
 REQUEST: dict[str, list[tuple[str, Callable[[Object], Object]]]] = {
-    # of both: what was said and what was sent
+    # for both sides: the request of the client and the request that arrived
     "all": [
         ("the model is the server's name for it", lambda r: _without(r, ["model"])),
         ("the reply is always asked for as a stream", lambda r: _without(r, ["stream"])),
@@ -163,8 +163,8 @@ CHAT: list[tuple[str, Callable[[Object], Object]]] = [
 
 
 def by_sdk_chat(frames: Iterable[Object]) -> Object:
-    """What the SDK's helper adds up. Of what stands beside the choices it keeps the first chunk's words; who
-    reads the chunks keeps all."""
+    """The document that the SDK's helper accumulates. Beside the choices the helper keeps the values of the
+    first chunk; a client that reads the chunks keeps all."""
     state: Any = ChatCompletionStreamState(input_tools=omit, response_format=omit)
     beside: Object = {}
     for data in frames:
@@ -179,7 +179,7 @@ def by_sdk_chat(frames: Iterable[Object]) -> Object:
 
 
 def _plain_thought(chunk: Object) -> Object:
-    """Mistral's thoughts stand in parts of the content, which the SDK's types do not know."""
+    """Mistral sends thoughts in parts of the content, which the SDK's types do not have."""
     choices = []
     for choice in chunk["choices"]:
         delta = choice["delta"]
@@ -268,7 +268,7 @@ def test_a_chat_servers_stream_is_read_as_it_was(path: Path) -> None:
     assert ours == theirs
 
 
-# Beside these: what the end contradicts stays as it was shown first (`_first_said`).
+# In addition: if the end contradicts a value, the value that was shown first stays (`_first_said`).
 RESPONSE: list[tuple[str, Callable[[Object], Object]]] = [
     ("null is absent", _said),
     (
@@ -296,8 +296,8 @@ RESPONSE: list[tuple[str, Callable[[Object], Object]]] = [
 
 
 def _first_said(frames: Sequence[Object]) -> list[Object]:
-    """The frames, where the final response says of an item what was said of it first: servers seal a thought
-    anew for it, and count its probabilities another time."""
+    """The frames, with each item of the final response as it was sent first: servers seal its thought again
+    and recompute its probabilities there."""
     ends = {e["output_index"]: e["item"] for e in frames if e.get("type") == _ITEM_DONE}
     likely: dict[int, list[Object]] = {}
     for frame in frames:

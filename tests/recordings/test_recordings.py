@@ -1,7 +1,7 @@
 """Real recorded streams through decoder, log and surfaces: the same content as the official SDK reads.
 
-The recordings lie beside the checkout and are not ours to commit; where they are absent these tests are
-skipped by name.
+The recordings are beside the checkout and are not ours to commit; without them these tests are skipped by
+name.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.skipif(not FILES, reason="the recordings are not beside
 
 
 class Content(msgspec.Struct):
-    """What a reader of a reply ends up with."""
+    """The content of a reply after it was read."""
 
     text: str = ""
     reasoning: str = ""
@@ -55,7 +55,7 @@ class Content(msgspec.Struct):
 
 
 def play(path: Path) -> tuple[list[t.Event], RunState]:
-    """The log that a recording makes, ended as the runtime would end it."""
+    """The log of a recording, with the end that the runtime would write."""
     decoder = CODECS[path.parent.name].decoder("recorded")
     state, events = RunState(), list[t.Event]()
 
@@ -78,7 +78,7 @@ def play(path: Path) -> tuple[list[t.Event], RunState]:
 
 
 def ours(state: RunState) -> Content:
-    """What our log holds."""
+    """The content of our log."""
     found = Content(failed=isinstance(state.end, t.RunFailed))
     for item in state.items:
         match item.content:
@@ -161,7 +161,7 @@ def responses_by_sdk(path: Path) -> Content:
 
 
 def messages_by_hand(path: Path) -> Content:
-    """Anthropic's SDK is not among our test's tools: a plain reading of the JSON instead."""
+    """Anthropic's SDK is not among the tools of our tests: this reads the JSON directly instead."""
     found, usage, call = Content(finish="stop"), dict[str, Any](), ["", "", ""]
     for data in frames_of(path):
         delta = data.get("delta", {})

@@ -1,5 +1,8 @@
-"""What ends a reply that a crash cut off, where nobody holds the next one back: nodes and frameworks of
-others, generators that begin anew, pictures that were whole."""
+"""How a reply that a crash cut off ends where the next reply is not held back.
+
+This applies to foreign nodes and frameworks, to generators that restart, and to pictures that were
+complete.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ USAGE = t.Usage("m")
 
 
 async def crashed(runtime: Runtime, pieces: int) -> tuple[RunState, list[t.Event]]:
-    """A run whose worker dies once the log has so many events, and which another one ends."""
+    """A run whose worker dies when the log has this many events, and which another worker ends."""
     first = await open_house(runtime)
     name = await first.start()
     while (await first.directory.state(name)).seq < pieces:
@@ -50,7 +53,7 @@ def answers(state: RunState) -> list[str]:
 
 
 async def test_a_restarted_generator_has_no_earlier_output() -> None:
-    """Not even what was whole; and its subagent is another one."""
+    """Not even complete output stays, and its subagent is a new one."""
 
     async def poet(run: Run) -> AsyncGenerator[Any, None]:
         yield "first line"
@@ -71,7 +74,7 @@ async def test_a_restarted_generator_has_no_earlier_output() -> None:
 
 
 class Foreign:
-    """A node of somebody else's: it tells what it tells, whatever was told before."""
+    """A node of another author: it emits its output, whatever was emitted before."""
 
     def __init__(self) -> None:
         self.times = 0
@@ -100,7 +103,7 @@ async def test_a_node_that_does_not_hold_back_has_its_cut_reply_abandoned() -> N
 
 
 class Painter:
-    """A model that paints; its worker dies before it could say what that cost."""
+    """A model that paints; its worker dies before the model reports its usage."""
 
     name = "painter"
 
@@ -131,7 +134,7 @@ async def test_a_picture_that_was_whole_is_the_nodes_answer() -> None:
 
 
 def cut(*payloads: t.Payload, agent: str = t.MAIN) -> RunState:
-    """A run whose worker died after an agent had said so much."""
+    """A run whose worker died after an agent had emitted these payloads."""
     state = RunState()
     drafts = [t.Draft(t.RunStarted(request())), *opening(state, "lead")]
     if agent != t.MAIN:
@@ -150,7 +153,7 @@ CALL: list[t.Payload] = [
 
 @pytest.mark.parametrize("id", ["one", "two"])
 def test_a_frameworks_call_continues_only_under_its_own_id(id: str) -> None:
-    """The framework has heard the new id, and would ask for the result of a call that no log has."""
+    """The framework has received the new id, and would request the result of a call that no log has."""
     state = cut(*CALL)
 
     def emit(drafts: Sequence[t.Draft]) -> None:
@@ -200,7 +203,7 @@ class Log:
 
 
 async def test_an_agent_that_ends_without_asking_its_model_again_leaves_nothing_open() -> None:
-    """Its framework took another way this time."""
+    """Its framework took another path this time."""
     state = cut(t.ItemStarted(0, "message"), t.TextDelta(0, "so far"), agent="helper")
     team = PlaybackTeam(RunContext("run", Log(state)))
     main = Member(Scope(team, None, None), "lead", "main")

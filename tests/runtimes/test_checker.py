@@ -1,4 +1,4 @@
-"""Checks in a process of their own: it is bounded in time and memory, and replaced when it ends."""
+"""Checks in a process of their own: the process is bounded in time and memory, and replaced when it ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def made() -> Generator[Checker, None, None]:
 
 
 async def test_what_takes_long_is_checked_elsewhere(made: Checker) -> None:
-    """It takes some 100 ms, and the event loop none of it."""
+    """The check takes some 100 ms, and none of the event loop's time."""
     turns = 0
 
     async def turn() -> None:

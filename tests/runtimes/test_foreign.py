@@ -1,4 +1,4 @@
-"""A library's exception over a model server's refusal means what the refusal meant, without its words."""
+"""A library's exception for a model server's refusal has the refusal's meaning, without its words."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ async def test_a_refusal_keeps_its_meaning_through_a_library(
 
 
 class Teapot(Exception):
-    """An author's own, which has a status."""
+    """An author's own exception, which has a status."""
 
     status_code = 418
 

@@ -1,4 +1,4 @@
-"""An invocation stops and goes on: approvals, questions, crashes, cancel; nested and side by side."""
+"""An invocation stops and continues: approvals, questions, crashes, cancellation; nested and in parallel."""
 
 from __future__ import annotations
 
@@ -236,7 +236,8 @@ async def test_any_exception_of_a_tool_reaches_the_model(raised: type[BaseExcept
 
 
 async def test_a_tool_of_a_server_never_takes_the_place_of_a_dispatch() -> None:
-    """A server that lists a tool named `task` is not called in the subagent's stead, nor without a yes."""
+    """A tool of a server that is named `task` is not called in place of the subagent, nor without
+    approval."""
     called: list[str] = []
 
     @tool(approval=True)
@@ -260,7 +261,8 @@ async def test_a_tool_of_a_server_never_takes_the_place_of_a_dispatch() -> None:
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
 async def test_a_flood_of_progress_waits_for_the_log_or_is_thinned(kind: str) -> None:
-    """A thread waits until its sign of life is taken; what comes on the event loop may go."""
+    """A tool in a thread waits until its progress is accepted; progress from the event loop may be
+    dropped."""
     most = 0
 
     def plain(context: ToolContext) -> str:
@@ -302,7 +304,7 @@ async def test_a_flood_of_progress_waits_for_the_log_or_is_thinned(kind: str) ->
 
 @pytest.mark.parametrize(("waits", "end"), [(30, "running"), (60, "ended")])
 async def test_time_counts_over_restarts(waits: int, end: str) -> None:
-    """Three processes, each with so many seconds of a hundred between its start and the next one's."""
+    """Three processes of a run that may take 100 seconds; each stops after `waits` seconds."""
 
     @tool(idempotent=True)
     async def hang() -> str:

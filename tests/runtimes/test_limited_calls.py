@@ -1,4 +1,5 @@
-"""An agent whose model reply came to its limit in the middle of a call: what is whole runs, and no more."""
+"""An agent whose model's reply reached its limit in the middle of a call: complete calls run, and no
+others."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from tests.support.team import agent, outputs, run, texts
 
 
 class Server:
-    """A model server that has been decoded: its replies, one after the other."""
+    """A model server after decoding: its replies, one after the other."""
 
     name = "m"
 
@@ -34,7 +35,7 @@ class Server:
         assert decoder.failure is None
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """There is nothing to release."""
 
 
 END = {

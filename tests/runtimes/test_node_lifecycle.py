@@ -1,4 +1,5 @@
-"""A model's reply on its way into the log: its calls are whole when the reply is, not before."""
+"""The conversion of a model's reply into events of the log: calls are complete when the reply is, not
+before."""
 
 from __future__ import annotations
 
@@ -70,7 +71,7 @@ def test_items_of_others_move_the_numbers() -> None:
     reply = ModelReply(state)
     state.advance(reply.convert([t.ItemStarted(0, "message")])[0], 0)
     state.advance(Draft(t.ItemCompleted(0), "main", t.MAIN), 0)
-    state.advance(Draft(t.ItemStarted(1, "message"), "main", t.MAIN), 0)  # somebody else's
+    state.advance(Draft(t.ItemStarted(1, "message"), "main", t.MAIN), 0)  # not of this reply
     state.advance(Draft(t.ItemCompleted(1), "main", t.MAIN), 0)
     moved = reply.convert([t.ItemStarted(1, "message"), t.TextDelta(1, "Hi")])
     assert [draft.payload for draft in moved] == [t.ItemStarted(2, "message"), t.TextDelta(2, "Hi")]
@@ -78,7 +79,7 @@ def test_items_of_others_move_the_numbers() -> None:
 
 
 def fold(state: RunState, *replies: Sequence[t.Payload]) -> list[t.Payload]:
-    """What the log has of whole replies, one after the other."""
+    """The payloads that the log has of complete replies, one after the other."""
     drafts = [draft for each in replies for draft in _folded(state, each)]
     return [draft.payload for draft in drafts]
 
@@ -96,7 +97,7 @@ def _folded(state: RunState, payloads: Sequence[t.Payload]) -> list[Draft]:
 
 
 def nameless(item: int, id: str = "") -> list[t.Payload]:
-    """A call to which the server gave no id, or this one."""
+    """A call with this id; empty if the server gave none."""
     started = t.ItemStarted(item, "tool_call", name="find", call_id=id)
     return [started, t.ArgumentsDelta(item, "{}"), t.ItemCompleted(item)]
 

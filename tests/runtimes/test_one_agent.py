@@ -1,4 +1,4 @@
-"""One agent behaves in one way: as itself, and as the only node of a workflow."""
+"""An agent behaves the same alone and as the only node of a workflow."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ async def seen(
     steps: tuple[tuple[ScenarioStep, ...], ...],
     **fields: Any,
 ) -> Seen:
-    """What is in the log but for the names of node and workflow, and what the models were asked."""
+    """The content of the log without the names of node and workflow, and the requests to the models."""
     more = fields.pop("script", {})
     model, other = Spy(*steps, **more), Spy(*steps, **more)
     house = await open_house(make(made(model), {"other": other}))
@@ -135,7 +135,7 @@ _OF_NODES = t.NodeStarted | t.NodeCompleted | t.NodeFailed
 
 
 def _nameless(payload: t.Payload) -> Any:
-    """Without what says which node it was: a failure's sentence, a call's key."""
+    """The content without the node's name: a failure's sentence, a call's key."""
     match payload:
         case t.RunFailed():
             return ("failed", payload.code, payload.message.removeprefix("Node only failed: "))

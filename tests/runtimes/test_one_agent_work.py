@@ -174,7 +174,7 @@ async def test_a_limit_ends_the_run_as_incomplete_with_its_reason(
     limits: AgentLimits, reason: str
 ) -> None:
     async def wait() -> str:
-        """Wait, for ever where time is the limit."""
+        """Wait, without end where time is the limit."""
         if limits.seconds:
             await asyncio.Event().wait()
         return "ok"
@@ -289,11 +289,11 @@ class Namespaced:
         yield [started, t.ItemCompleted(item, details=space), t.Usage("m", finish="tool_calls")]
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """There is nothing to release."""
 
 
 async def test_a_function_in_a_clients_namespace_is_the_clients() -> None:
-    """Codex's subagents stand in one; a tool of ours with the same name is another."""
+    """Codex's subagents are in a namespace; a tool of ours with the same name is another tool."""
     inner = {"type": "function", "name": "add"}
     space = {"type": "namespace", "name": "theirs", "tools": [inner]}
     theirs = Settings(tools=(ToolSpec(kind="provider", name="namespace", raw=space),))
@@ -314,7 +314,7 @@ async def test_a_tool_added_during_the_run_is_the_clients(kind: str) -> None:
 
 
 async def test_parameters_of_the_run_are_not_sent_to_an_agents_model() -> None:
-    """At OpenAI's metadata is an error without `store`."""
+    """OpenAI refuses metadata without `store`."""
     model = Spy((say("ok"),))
     said = {"metadata": {"a": "b"}, "store": True, "logit_bias": {"1": 2}}
     await run(agent("lead", model=model), settings=Settings(origin="chat", extra=said))
@@ -337,7 +337,7 @@ NO_CHOICE = (ToolChoice(), None)
 async def test_a_choice_without_tools_is_refused_only_if_it_requires_a_call(
     tools: tuple[Any, ...], choice: ToolChoice, told: Any
 ) -> None:
-    """An agent's client cannot know that it has no tools; servers refuse who chooses from nothing."""
+    """A client cannot know that the agent has no tools; servers refuse a choice among no tools."""
     model = Spy((say("ok"),))
     asked = Settings(tool_choice=choice, parallel_tool_calls=True)
     await run(agent("lead", model=model, tools=tools), settings=asked)
@@ -346,7 +346,7 @@ async def test_a_choice_without_tools_is_refused_only_if_it_requires_a_call(
 
 
 class Refusing(Spy):
-    """A model that can be asked nothing with a choice."""
+    """A model that refuses every request with a choice of tools."""
 
     def refusal(self, request: ModelRequest) -> ModelFailed | None:
         chosen = request.settings.tool_choice != ToolChoice()
@@ -354,7 +354,7 @@ class Refusing(Spy):
 
 
 def test_a_choice_among_an_agents_tools_is_for_its_run_to_judge() -> None:
-    """Which tools there will be is not known before."""
+    """The tools of a run are not known before it."""
     loop = one_agent(agent("lead", model=Refusing(), tools=(add,)), {})
     only = ToolChoice(mode="required", names=("add",))
     asked = request(settings=Settings(tool_choice=only, origin="messages"))

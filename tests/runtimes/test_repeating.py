@@ -1,5 +1,8 @@
-"""A reply that a crash cut off: said again it goes on as if nothing had happened, on every surface; said
-otherwise it is abandoned, and what holds the answer holds it once."""
+"""A reply that a crash cut off is repeated or replaced.
+
+A repetition continues it as without a crash, on every surface; another reply abandons it, and each place
+that holds the answer holds it once.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +41,9 @@ DETAILS = st.sampled_from(({}, {"chat": {"message": {"x": 1}}}))
 
 @st.composite
 def replies(draw: Any) -> Payloads:
-    """A model's whole reply: its items one after the other, or two at the same time."""
+    """A complete reply of a model: its items one after the other, or two at the same time."""
     items = [draw(_item(number)) for number in range(draw(st.integers(1, 4)))]
-    if len(items) > 1 and draw(st.booleans()):  # the first two side by side
+    if len(items) > 1 and draw(st.booleans()):  # the first two are open at the same time
         items[:2] = [_mixed(draw, items[0], items[1])]
     calls = any(
         isinstance(p, t.ItemStarted) and p.kind == "tool_call" for p in itertools.chain(*items)
@@ -99,7 +102,8 @@ def _words() -> st.SearchStrategy[list[str]]:
 
 
 def _point(reply: Payloads, number: int) -> int:
-    """After how many payloads a reply is cut: never in a server's own item, whose pieces no log keeps."""
+    """The number of payloads before a reply is cut: never in a server's own item, whose pieces no log
+    keeps."""
     points: list[int] = []
     open_items: set[int] = set()
     for place, payload in enumerate(reply):
@@ -114,7 +118,8 @@ def _point(reply: Payloads, number: int) -> int:
 
 @given(reply=replies(), cuts=st.lists(st.integers(0, 40), min_size=1, max_size=3))
 def test_a_reply_that_is_repeated_continues(reply: Payloads, cuts: list[int]) -> None:
-    """However often its worker dies, and wherever: no reader sees more or less than without any death."""
+    """However often and wherever its worker dies, a reader sees neither more nor less than without a
+    death."""
     undisturbed, disturbed = Writing(), Writing()
     undisturbed.say(reply)
     for cut in cuts:
@@ -145,7 +150,7 @@ def test_the_pieces_of_a_text_and_the_ids_do_not_matter(
 
 
 def _otherwise(reply: Payloads, pieces: st.DataObject) -> Payloads:
-    """The same in other pieces, its calls and items under other ids."""
+    """The same reply in other pieces, with other ids for its calls and items."""
     made: Payloads = []
     for payload in reply:
         match payload:
@@ -169,7 +174,8 @@ def _otherwise(reply: Payloads, pieces: st.DataObject) -> Payloads:
 
 
 def _said(events: list[t.Event]) -> list[Any]:
-    """What a run's items say, without ids, signatures and the like: those are each reply's own (ADR 17)."""
+    """The content of a run's items, without ids, signatures and the like, which differ in each reply (ADR
+    17)."""
     found: list[Any] = []
     for item in history.made_by(fold(events)):
         shown: Any = msgspec.to_builtins(item)
@@ -184,7 +190,7 @@ def _said(events: list[t.Event]) -> list[Any]:
 def test_another_reply_leaves_no_trace_in_what_holds_the_answer(
     first: Payloads, cut: int, second: Payloads
 ) -> None:
-    """Whatever the new attempt says: documents, history and final states hold that, once."""
+    """Documents, history and final states hold the reply of the new attempt once, whatever it says."""
     _leaves_no_trace(first[: cut % len(first)], second)
 
 
@@ -222,7 +228,7 @@ def _continued(events: list[t.Event]) -> bool:
 
 
 def _responses_text(events: list[t.Event]) -> Any:
-    """The text of the last event's Response object, which is also what can be retrieved."""
+    """The text of the last event's Response object, which a client can also retrieve."""
     frames = responses.ResponsesEncoder(RUN, responses.ResponsesStreamOptions()).encode(events)
     last = msgspec.json.decode(frames[-2].split(b"data: ", 1)[1])["response"]
     return [
@@ -237,7 +243,7 @@ def _chat_text(events: list[t.Event]) -> Any:
     document, status = chat_reply.completion(RUN, events, chat.ChatStreamOptions())
     assert status == 200
     message = msgspec.json.decode(document)["choices"][0]["message"]
-    # Whether no text is `""` or null is a detail of the message: that of the reply that was shown first.
+    # Whether an absent text is `""` or null is a detail: it is that of the reply that was shown first.
     return message["content"] or None, message["refusal"], message.get("reasoning_content")
 
 
@@ -245,7 +251,7 @@ def _messages_text(events: list[t.Event]) -> Any:
     document, status = messages_reply.message(RUN, events, messages.MessagesStreamOptions())
     assert status == 200
     blocks = msgspec.json.decode(document)["content"]
-    # An empty thinking block only carries details (a signature); those are of the reply that was shown first.
+    # An empty thinking block has only details (a signature): those of the reply that was shown first.
     texts = [block.get("text", block.get("thinking")) for block in blocks]
     return [text for text in texts if text != ""]
 
@@ -313,7 +319,7 @@ def test_a_reply_with_another_text_is_another_reply(name: str) -> None:
 
 
 def test_fields_of_a_reply_belong_to_that_reply() -> None:
-    """Signatures are made anew, and what a prompt's cache held differs by nature; the first ones stay."""
+    """Signatures differ in each reply, and so does the content of a prompt's cache; the first values stay."""
 
     def reply(which: str) -> Payloads:
         about = {"messages": {"reply": {"id": which, "usage": {"cache_read_input_tokens": which}}}}

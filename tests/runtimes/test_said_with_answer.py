@@ -1,4 +1,4 @@
-"""What a user says together with an answer is heard by the agents that work on the request, in its place."""
+"""Agents that work on the request receive the messages that a user sends with an answer, in order."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pay() -> str:
 
 
 def words(items: tuple[Item, ...]) -> list[str]:
-    """A conversation, an item a word."""
+    """A conversation, as one word for each item."""
     return [_word(item) for item in items]
 
 
@@ -44,7 +44,7 @@ def _word(item: Item) -> str:
 
 
 async def goes_on(house: House, run: str, answer: Approval, *said: str) -> None:
-    """The turn that answers, and what came of it."""
+    """Start the turn that answers, and wait until it ends."""
     turn = t.RunResumed(None, tuple(user(text) for text in said))
     await house.supervisor.answer(run, (answer,), turn)
     await house.supervisor.wait(run)
@@ -113,7 +113,8 @@ async def test_summarised_messages_are_not_sent_again() -> None:
 
 
 async def test_nodes_get_a_late_message_while_they_work_or_as_input() -> None:
-    """A node that had ended does not work again; one that begins later has it before what others made."""
+    """A node that has ended does not work again; one that begins later gets the message before the output
+    of other nodes."""
     payer = Spy((call("pay"),), (say("it is paid"),))
     later, says = Spy((say("x"),)), Says("end")
     nodes: dict[str, Node] = {

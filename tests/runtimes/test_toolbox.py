@@ -1,4 +1,5 @@
-"""MCP servers that are away when an agent goes on: it waits a while, tells the model, and goes on."""
+"""MCP servers that are unavailable when an agent continues: it waits, reports that to the model, and
+continues."""
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ async def test_an_approval_during_an_outage_continues_the_run(process: McpProces
     await server.close()
     process.kill()
     root, model, _ = _asks_first(process, 0.5)
-    model.asked.append(ModelRequest(items=()))  # what the first process asked
+    model.asked.append(ModelRequest(items=()))  # the request of the first process
     house = House(one_agent(root, {}), first.store)
     await house.supervisor.open()
     await house.supervisor.answer(run, (Approval(0, approved=True),))

@@ -1,4 +1,4 @@
-"""Workflows: order, side by side, failure by name, going on node by node."""
+"""Workflows: order, parallel nodes, failure by name, and continuation node by node."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.team import agent, call, outputs, say, texts
 
 
 class Says:
-    """A node that says something, after whatever it waits for."""
+    """A node that emits a text, after an optional wait."""
 
     def __init__(self, text: str, wait: Callable[[], Any] | None = None) -> None:
         self.text = text
@@ -78,7 +78,8 @@ async def test_independent_nodes_work_in_parallel() -> None:
 
 
 async def test_nodes_without_agents_do_not_interfere() -> None:
-    """One has its item open while the other is accounted for: they share no agent, for they have none."""
+    """One node has an open item while the other reports its usage: they share no agent, because they have
+    none."""
     opened, closed = asyncio.Event(), asyncio.Event()
 
     class Open(Says):

@@ -1,4 +1,4 @@
-"""What a caller says of how its request was sent: grace, idempotency, and the accounts that pay."""
+"""What a caller states about its request: grace, idempotency, and the accounts that pay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What large bodies took is given back: a server that had many holds little more than before."""
+"""The memory of large bodies is released: a server that had many holds little more than before."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ AT_ONCE = 8
 REPLIES = 20
 WORDS = "x " * 120_000
 MOST_MB = 120
-"""Measured: 35 to 41, and 179 to 183 without `CycleCollector`. What is left are pages of small objects that
-are used again, and what is remembered of the newest runs."""
+"""Measured: 35 to 41, and 179 to 183 without `CycleCollector`. The rest is pages of small objects that are
+used again, and the state of the newest runs."""
 
 
 def resident(pid: int) -> float:

@@ -1,4 +1,4 @@
-"""A projection: what its log tells twice, late or not at all, and the window it keeps."""
+"""A projection: events that its log reports twice, late or not at all, and the window that it keeps."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ LONG = log(text(0, *"abcdefghijklmnopqrstuvwxyz"), end=t.RunCompleted())
 
 
 class Told:
-    """A log that tells its watcher what a test says; the rest is a store's."""
+    """A log that notifies its watcher when a test says so; a store does the rest."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
@@ -74,7 +74,7 @@ PIECES = st.lists(st.tuples(st.integers(0, len(LONG) - 1), st.integers(1, 5)), m
 async def test_repeated_notifications_encode_each_event_once_in_order(
     pieces: list[tuple[int, int]],
 ) -> None:
-    """A watch may tell events twice, late, and leave some out."""
+    """A watch may report events twice or late, and leave some out."""
     store = MemoryStore()
     await store.open()
     await store.log.append(RUN, frame(LONG), expected=-1, attempt=1)
@@ -117,7 +117,7 @@ async def test_repeated_notifications_cause_no_read(told_again: list[list[Event]
 
 
 class Blocks:
-    """An encoder of one frame an event, of a size."""
+    """An encoder that makes one frame of this size for each event."""
 
     def __init__(self, size: int) -> None:
         self.done = False

@@ -1,4 +1,4 @@
-"""What can be done with runs, without HTTP: start, answer, read, follow, cancel, list, forget."""
+"""The operations on runs, without HTTP: start, answer, read, follow, cancel, list, forget."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def asked(agent: str = "poet", text: str = "hi", **more: object) -> RunRequest:
 
 
 class World:
-    """A server over memory, without its HTTP. `poet` says what it was told, `stuck` goes on until `go`."""
+    """A server over memory, without its HTTP. `poet` repeats its input, `stuck` continues until `go`."""
 
     def __init__(self) -> None:
         app = tailrace.App()

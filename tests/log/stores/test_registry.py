@@ -1,4 +1,5 @@
-"""Engines are chosen by URL scheme: a folder and a line each, and nobody else names one."""
+"""Engines are chosen by URL scheme: each has a folder and a line in the registry, and no other module names
+it."""
 
 from __future__ import annotations
 
@@ -26,12 +27,12 @@ ROOT = Path(__file__).parents[3]
 STORES = ROOT / "src" / "tailrace" / "log" / "stores"
 FOLDERS = {path.name for path in STORES.iterdir() if (path / "__init__.py").exists()}
 LIBRARIES = {"nats": "nats", "sqlite": "sqlite3"}
-"""What only one engine needs."""
+"""Libraries that only one engine needs."""
 
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One line more in the registry."""
+    """Adds one line to the registry."""
     monkeypatch.setitem(ENGINES, "toy", Engine("tests.support.toy_engine", "toy://name"))
 
 
@@ -43,7 +44,7 @@ def test_every_folder_is_an_engine_and_every_engine_a_folder() -> None:
 
 
 def test_every_engine_keeps_the_contract() -> None:
-    """Its store is named by a factory of the suite, or by a file of its own there."""
+    """A factory of the suite names its store, or a file of its own in that folder does."""
     contracts = "".join(path.read_text("utf-8") for path in (ROOT / "tests/contracts").glob("*.py"))
     kept = set(
         re.findall(r"tailrace\.log\.stores\.(\w+)\.store|support import (\w+)_stores", contracts)
@@ -142,7 +143,7 @@ async def test_a_run_is_kept_by_a_new_engine(
 
 @asynccontextmanager
 async def _served(file: Path) -> AsyncGenerator[httpx.AsyncClient, None]:
-    """A client of a server of this configuration, as `tailrace serve` puts it together."""
+    """A client of a server with this configuration, assembled as `tailrace serve` does it."""
     app = tailrace.App(file)
     instance = app.instance()
     await instance.lifecycle.open()

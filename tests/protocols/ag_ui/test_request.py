@@ -1,4 +1,4 @@
-"""`RunAgentInput`: what a model is told of it, and what is refused."""
+"""`RunAgentInput`: which parts of it a model receives, and which inputs are refused."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _said(text: str) -> Message:
 
 SAYS: Sent = {"id": "a", "role": "assistant", "content": "Hello"}
 SPLITS: dict[str, tuple[list[Sent], tuple[Item, ...], tuple[Item, ...]]] = {
-    # name: messages, what was before, what is new
+    # name: messages, history, new input
     "one message": ([ASK], (), (user("Hi"),)),
     "an answered turn": ([ASK, SAYS, MORE], (user("Hi"), _said("Hello")), (user("More"),)),
     "two things said": ([ASK, MORE], (), (user("Hi"), user("More"))),

@@ -1,4 +1,4 @@
-"""Requests of `useChat`: what a model is told of them, and what is refused."""
+"""Requests of `useChat`: which parts of them a model receives, and which requests are refused."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _tool(name: str = "find", **fields: Any) -> dict[str, Any]:
 
 
 def _said(*parts: dict[str, Any]) -> tuple[Item, ...]:
-    """The items of an assistant's message in the past."""
+    """The items of an earlier assistant message."""
     made = {"id": "a1", "role": "assistant", "parts": list(parts)}
     asked = _decode(messages=[ASK, made, MORE]).request
     assert asked.history[0] == user("Hi")

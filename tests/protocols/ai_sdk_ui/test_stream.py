@@ -1,4 +1,4 @@
-"""What a UI message shows of a run."""
+"""The content of a UI message for a run."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_text_comes_unchanged() -> None:
 @pytest.mark.req("R86")
 @pytest.mark.parametrize("name", ["team", "team_nested", "subagent_fails", "cancelled_below"])
 def test_the_speaker_follows_from_the_preceding_chunks(name: str) -> None:
-    """Every part's agent by the switches alone is the agent that the log names."""
+    """The agent of every part, derived from the switches alone, is the agent that the log names."""
     events = TEAM_SCENARIOS[name]()
     agents = {
         event.payload.item: event.agent
@@ -260,7 +260,7 @@ def test_a_watched_run_does_not_end_at_its_pause() -> None:
 
 
 def test_a_replay_begins_with_what_the_message_held_before() -> None:
-    """Its positions are those of the reply without it."""
+    """The positions are those of a reply without a replay."""
     told = (
         user("Oslo?"),
         Message(role="assistant", content=(TextPart("I look."),)),
@@ -287,7 +287,7 @@ def test_a_replay_begins_with_what_the_message_held_before() -> None:
 
 
 def test_a_step_does_not_end_while_a_text_is_open() -> None:
-    """Another agent's reply is over, and it says more, while the first one still speaks."""
+    """Another agent ends its reply and begins the next one while the first agent still replies."""
 
     def at(agent: str, payload: t.Payload) -> t.Draft:
         return t.Draft(payload, NODE, agent)
@@ -311,7 +311,7 @@ def test_a_step_does_not_end_while_a_text_is_open() -> None:
 
 @pytest.mark.parametrize("name", ["approval_granted", "approval_denied", "question_below"])
 def test_a_turn_continues_where_the_previous_one_stopped(name: str) -> None:
-    """In the same message, with the next position, and with calls answered that were asked before."""
+    """The turn uses the same message and the next position, and answers calls of the previous turn."""
     events = TEAM_SCENARIOS[name]()
     before, after = _frames(events, 0), _frames(events, 1)
     first = stream.turn_begins(RUN, events, 1)
@@ -326,7 +326,7 @@ def test_a_turn_continues_where_the_previous_one_stopped(name: str) -> None:
 
 
 def test_an_abandoned_part_is_marked_and_ignored_when_a_client_returns_it() -> None:
-    """A chunk cannot be taken back, and the client's message holds both: its server tells them apart."""
+    """A chunk cannot be removed, so the client's message holds both parts: the server distinguishes them."""
     ends = _of(SCENARIOS["two_attempts_apart"](), "text-end")
     marked = {"tailrace": {"status": "abandoned"}}
     assert [end.get("providerMetadata") for end in ends] == [marked, None]

@@ -1,4 +1,4 @@
-"""What a reply quotes: from an Anthropic server as it came, and in the form each other client knows."""
+"""The citations of a reply: unchanged for an Anthropic client, and in its own form for each other client."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _sse(*events: dict[str, Any]) -> bytes:
 
 
 def _quoted() -> list[t.Event]:
-    """A run whose model server quoted all three."""
+    """A run whose model server cited all three."""
     delta = {"type": "content_block_delta", "index": 0}
     opened = {"type": "text", "text": "", "citations": []}
     reply = _sse(

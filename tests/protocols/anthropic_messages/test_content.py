@@ -1,4 +1,4 @@
-"""A client's messages as items, and back: what `messages.py` writes, `content.py` reads."""
+"""Conversion of a client's messages into items and back: `content.py` reads the output of `messages.py`."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_the_system_prompt_is_a_string_or_texts() -> None:
 
 @given(items=legal_requests.items())
 def test_what_we_send_to_a_model_server_we_would_understand(items: tuple[i.Item, ...]) -> None:
-    """`decode(encode(items))`, as far as the dialect can say it."""
+    """`decode(encode(items))`, as far as the dialect can express the items."""
     body = messages.encode(ModelRequest(items=items), "m")
     turns = msgspec.json.decode(msgspec.json.encode(body["messages"]))
     found = decode_messages(turns) if turns else ()
@@ -220,7 +220,7 @@ def test_what_we_send_to_a_model_server_we_would_understand(items: tuple[i.Item,
         ]
 
     calls = sum(isinstance(item, i.ToolCall) for item in items)
-    told = "Result of the call c1:ok" * (len(_outputs(items)) - calls)  # results of no call
+    told = "Result of the call c1:ok" * (len(_outputs(items)) - calls)  # results without a call
     assert sorted("".join(words(found))) == sorted("".join(words(items)) + told)
     assert len(_outputs(found)) == calls
     assert len({item.call_id for item in _outputs(found)}) == len(_outputs(found))

@@ -1,4 +1,4 @@
-"""A failure of a Messages server, in whatever form it comes, is never an answer."""
+"""A failure of a Messages server, in any form, is never an answer."""
 
 from __future__ import annotations
 

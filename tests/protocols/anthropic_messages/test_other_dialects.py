@@ -1,4 +1,4 @@
-"""What clients of other dialects send to a Messages server: translated, refused by name, or left out."""
+"""Requests of clients of other dialects to a Messages server: translated, refused by name, or left out."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def _says(role: i.Role, text: str) -> i.Message:
 
 
 def _short(turns: list[Object]) -> list[str]:
-    """Each message as its role and what its blocks are."""
+    """Each message as its role and the types of its blocks."""
     return [f"{turn['role']}: {' '.join(map(_word, turn['content']))}" for turn in turns]
 
 

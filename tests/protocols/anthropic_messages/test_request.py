@@ -1,4 +1,4 @@
-"""What a Messages request asks for, in canonical form, and on its way to a server of the same dialect."""
+"""The canonical form of a Messages request, and the request that a server of the same dialect receives."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _settings(version: str = OLD, **fields: Any) -> Settings:
 
 
 def _asked(body: dict[str, Any]) -> ModelRequest:
-    """What a model server is asked, for a body a client sent."""
+    """The request to a model server, for the body of a client."""
     request = decode(msgspec.json.encode(body), OLD).request
     return ModelRequest(
         items=request.input, instructions=request.instructions, settings=request.settings

@@ -1,6 +1,6 @@
-"""The rule: what a Messages client sends to a Messages server arrives as it was sent, block by block.
+"""The rule: a Messages client's request arrives at a Messages server unchanged, block by block.
 
-What is changed on the way is `normal` here, each line a sentence of PROTOCOLS.md.
+`normal` has the permitted changes; each of its lines is a sentence of PROTOCOLS.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Object = dict[str, Any]
 
 
 def arrived(body: Object) -> Object:
-    """What a Messages server is sent for a client's body."""
+    """The request to a Messages server, for the body of a client."""
     request = decode(msgspec.json.encode(body), "2023-06-01").request
     stored = msgspec.json.decode(msgspec.json.encode(request), type=type(request))
     assert stored == request
@@ -46,7 +46,7 @@ def normal(sent: list[Object]) -> list[Object]:
         elif not told["content"]:
             continue  # an empty assistant message is left out
         elif made and made[-1]["role"] == told["role"]:
-            made[-1]["content"] += told["content"]  # messages of one role in a row are one
+            made[-1]["content"] += told["content"]  # consecutive messages of one role are one
             continue
         made.append(told)
     return made
@@ -187,7 +187,7 @@ def test_a_system_message_in_the_middle_stays_there() -> None:
 
 
 def test_an_empty_text_is_omitted() -> None:
-    """The API refuses it, though it comes from its own models."""
+    """The API refuses it, although its own models send it."""
     empty = {"type": "text", "text": ""}
     turns = [USER, {"role": "assistant", "content": [empty, {"type": "text", "text": "A"}, empty]}]
     assert arrived(_body(messages=turns))["messages"][1]["content"] == [

@@ -1,7 +1,5 @@
-"""The rule, the other way: what a Messages server says comes out at a Messages client, as the SDK reads it.
-
-Changed are the ids that are ours, and what `normal` says.
-"""
+"""The rule in the other direction: a Messages client reads the reply of a Messages server unchanged, as the
+SDK reads it. The exceptions are our own ids and the fields that `normal` removes."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ from tests.support.logs import RUN, request
 
 FOLDER = Path(__file__).parents[4] / "shared" / "recordings" / "messages"
 FILES = sorted(FOLDER.glob("*.sse"))
-# Blocks are drawn from what clients may send, which is a little more than what servers do.
+# Blocks are drawn from those that clients may send, which are slightly more than those of servers.
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 
 
@@ -56,14 +54,15 @@ def shown(events: Sequence[t.Event]) -> list[Object]:
 
 
 def normal(message: Object) -> Object:
-    """What the SDK reads, without what is ours to say: the ids, and the model by the client's name for it."""
+    """The message as the SDK reads it, without our own fields: the ids, and the model by the client's name
+    for it."""
     told = {name: value for name, value in message.items() if value is not None}
     told |= {"id": "", "model": "", "content": []}
     for block in message["content"]:
         said = {name: value for name, value in block.items() if value is not None}
         if said.get("citations") == []:
             del said["citations"]
-        if said != {"type": "text", "text": ""}:  # a text without a character is none
+        if said != {"type": "text", "text": ""}:  # an empty text is left out
             told["content"].append(said)
     told["usage"] = {name: value for name, value in message["usage"].items() if value is not None}
     return told
@@ -95,8 +94,9 @@ def test_converting_the_recorded_stream_gives_the_same_events(said: list[Object]
 
 @given(said=streams())
 def test_the_server_gets_its_own_fields_back(said: list[Object]) -> None:
-    """The run's own memory: the next request of an agent, or of a client that names this reply. A call that
-    has no arguments, and ends a reply that a limit ended, may have been cut off, and is left out."""
+    """The request has the run's own history: it is the next request of an agent, or of a client that names
+    this reply. A call that has no arguments and ends a reply that a limit ended may have been cut off, and
+    is left out."""
     state = fold(log(sse(said)))
     asked = ModelRequest(items=conversation(state, begin=()))
     content = normal(read(said))["content"]

@@ -1,4 +1,4 @@
-"""Why a message ended, in the words of the server that ended it."""
+"""The stop reason of a message, in the words of the server that ended it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _sse(events: list[dict[str, Any]]) -> bytes:
 
 
 def _shown(delta: dict[str, Any], target: str = "messages") -> list[dict[str, Any]]:
-    """What clients are shown of a reply that a server ended so."""
+    """The stop reason that clients are shown for such a reply of a server."""
     text = {"type": "text", "text": ""}
     said = {"type": "text_delta", "text": "One, two"}
     reply: list[dict[str, Any]] = [

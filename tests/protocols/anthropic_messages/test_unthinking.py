@@ -1,5 +1,5 @@
-"""A Messages server that refuses calls without their thinking is asked once without thinking, of clients that
-need not know that it goes back."""
+"""A Messages server that refuses calls without their thinking gets one more request without thinking, if
+the client is of a dialect in which it need not send thinking back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def called(id: str) -> tuple[i.Item, ...]:
 def instead(
     *items: i.Item, refusal: ModelFailed = WANTED, origin: str = "chat", begun: str = ""
 ) -> Object | None:
-    """What is asked after a refusal."""
+    """The request after a refusal."""
     request = ModelRequest(items=(ASKED, *items), settings=Settings(origin=origin), beginning=begun)
     asked = MessagesCodec(prefill=True).request(request, "m")
     body = asked.instead(refusal) if asked.instead is not None else b""
@@ -59,7 +59,8 @@ def test_of_any_other_client(origin: str) -> None:
 
 
 def test_a_messages_client_receives_the_refusal() -> None:
-    """It knows what goes back: what it sends is what the server gets."""
+    """A Messages client knows that it must send thinking back: the server gets exactly what the client
+    sends."""
     assert instead(*called("a"), origin="messages") is None
 
 

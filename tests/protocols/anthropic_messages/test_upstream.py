@@ -1,4 +1,4 @@
-"""Streams as Messages servers, and what stands before others, really send them."""
+"""Streams as Messages servers, and the proxies before other servers, really send them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.anthropic_replies import (
 
 
 def said(state: RunState) -> list[tuple[str, ...]]:
-    """What the reply says, item by item."""
+    """The content of the reply, item by item."""
     return [_said(item.content) for item in state.items if item.content is not None]
 
 
@@ -308,7 +308,7 @@ EVENTS = st.sampled_from(
 
 @given(events=st.lists(EVENTS, max_size=25))
 def test_whatever_the_order_the_log_is_legal_and_holds_every_text(events: list[Object]) -> None:
-    """`read` folds the log, which refuses what is not legal."""
+    """`read` folds the log, which refuses illegal events."""
     state, failure = read([*events, end("end_turn"), STOP])
     assert failure is None
     assert state.is_finished

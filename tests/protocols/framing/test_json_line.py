@@ -1,4 +1,5 @@
-"""JSON on one line for every reader: the same value, and no reader's line end in it."""
+"""JSON on one line for every reader: the value is the same, and the line contains no line end of any
+reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`POST /jobs`: our own form, so a key nobody knows is a mistake."""
+"""`POST /jobs`: the form is our own, so an unknown key is an error."""
 
 from __future__ import annotations
 

@@ -295,7 +295,7 @@ def test_mistral_gets_its_thoughts_in_the_content() -> None:
 
 
 def check(made: list[dict[str, Json]]) -> None:
-    """What strict servers ask of a conversation."""
+    """The rules of strict servers for a conversation."""
     waiting: list[str] = []
     for message in made:
         role = message["role"]

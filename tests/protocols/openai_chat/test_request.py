@@ -1,4 +1,5 @@
-"""`POST /chat/completions`: what is understood, what is refused and by which name."""
+"""`POST /chat/completions`: which requests are accepted, and which are refused with which parameter's
+name."""
 
 from __future__ import annotations
 
@@ -178,7 +179,7 @@ def test_every_parameter_has_its_place() -> None:
 
 
 def test_messages_round_trip_unchanged() -> None:
-    """What one assistant said in a row is one message again."""
+    """Consecutive items of one assistant are one message again."""
     encoded = history.encode_messages(DECODED, "")
     expected = [dict(message) for message in MESSAGES]
     expected[5]["content"] = "ok"
@@ -191,7 +192,7 @@ def test_instructions_are_the_first_message() -> None:
 
 
 def sent(**fields: Any) -> dict[str, Any]:
-    """What OpenAI is asked by a Chat client."""
+    """The request to OpenAI, from a Chat client."""
     made = decode(**fields).request
     asked = ModelRequest(items=made.input, settings=made.settings)
     body: dict[str, Any] = json.loads(ChatCodec().request(asked, "m").body)
@@ -289,7 +290,7 @@ def test_the_newer_token_limit_wins() -> None:
 
 @given(body=rubbish.bodies(FULL))
 def test_rubbish_is_refused_or_can_be_kept_and_shown(body: bytes) -> None:
-    """Whatever is accepted can be stored, read back, shown on either surface, and sent on."""
+    """Every accepted request can be stored, read back, shown on either surface, and sent on."""
     made = rubbish.only_caller_errors(request.decode, body)
     if made is None:
         return

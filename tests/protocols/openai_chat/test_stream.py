@@ -1,4 +1,4 @@
-"""The chat stream of any legal log: the order of chunks, and what the SDK's helper makes of it."""
+"""The chat stream of any legal log: the order of chunks, and the result of the SDK's helper."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a chat server said that only this dialect knows reaches a Chat client, streamed and as a document."""
+"""Fields of a chat server that only this dialect has reach a Chat client, streamed and as a document."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALL = stream.ChatStreamOptions(include_usage=True)
 
 
 def shown(*chunks: Json) -> tuple[Json, Json, list[Json]]:
-    """The document, what the SDK's helper adds up, and the chunks, of a server's reply."""
+    """The document, the message that the SDK's helper accumulates, and the chunks, of a server's reply."""
     decoder = ChatCodec().decoder("m")
     events = log([*decoder.feed(frames(*chunks))], end=t.RunCompleted())
     document, status = reply.completion(RUN, events, stream.ChatStreamOptions())
@@ -140,7 +140,7 @@ TAGGED: list[Json] = [
 
 
 def _pieces(chunks: list[Json]) -> list[Json]:
-    """What each piece of text comes with, and the last chunk's choice."""
+    """The fields beside each piece of text, and the last chunk's choice."""
     own = ("index", "delta", "finish_reason", "logprobs")
     said: list[Json] = []
     for choice in (choice for chunk in chunks for choice in chunk["choices"]):

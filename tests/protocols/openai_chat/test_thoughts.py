@@ -1,4 +1,4 @@
-"""What servers of other dialects must get back of their thoughts comes back whole from a Chat client."""
+"""Reasoning data that servers of other dialects must get back comes back complete from a Chat client."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ NOTHING: dict[str, i.Reasoning] = {
 
 
 def thought(number: int, item: i.Reasoning) -> list[t.Payload]:
-    """A thought as its server said it."""
+    """A thought in the form that its server sent."""
     texts = [t.ReasoningDelta(number, said, part) for part, said in enumerate(item.text)]
     summary = [
         t.ReasoningSummaryDelta(number, said, part) for part, said in enumerate(item.summary)
@@ -72,7 +72,7 @@ def call(number: int) -> list[t.Payload]:
 
 
 def shown(*payloads: t.Payload) -> tuple[Object, Object]:
-    """The message of the document, and what the official SDK's helper makes of the stream."""
+    """The message of the document, and the message that the official SDK's helper builds from the stream."""
     events = log([*payloads, t.Usage("m", finish="tool_calls")], end=t.RunCompleted())
     document, status = reply.completion(RUN, events, stream.ChatStreamOptions())
     assert status == 200
@@ -95,7 +95,7 @@ def test_a_thought_comes_back_whole(name: str) -> None:
         items = decode_messages([message])
         opaque, *theirs = [each for each in items if isinstance(each, i.Reasoning)]
         assert set(opaque.details) == {"chat"}
-        assert not opaque.text  # it is told once
+        assert not opaque.text  # the text is passed on once
         assert theirs == [item]
         assert isinstance(items[-1], i.ToolCall)
 
@@ -115,7 +115,8 @@ def test_what_has_no_secret_is_not_shown(name: str) -> None:
 
 
 def test_only_the_last_reply_s_thoughts_are_shown() -> None:
-    """What an earlier one led to ran here: OpenAI refuses reasoning without the item that it led to."""
+    """The call after an earlier thought ran here: OpenAI refuses reasoning without the item that followed
+    it."""
     ours: list[t.Payload] = [
         t.ItemStarted(1, "tool_call", name="g", call_id="g", runs_on="server"),
         t.ItemCompleted(1),
@@ -160,7 +161,7 @@ def test_each_server_gets_what_is_its_own(name: str) -> None:
 
 
 def test_a_chat_server_s_own_details_pass_byte_for_byte() -> None:
-    """OpenRouter's are written in the same form."""
+    """OpenRouter writes its own in the same form."""
     details = [{"index": 0, "id": None, **entry} for _, made in ENTRIES.values() for entry in made]
     message = {"role": "assistant", "content": "ok", "reasoning_details": details}
     assert asked(ChatCodec(), message)["messages"][1] == message
@@ -210,7 +211,7 @@ def test_each_form_of_reasoning_is_read(made: list[i.Reasoning]) -> None:
 
 @pytest.mark.parametrize("name", ENTRIES)
 def test_another_client_of_the_form_gives_it_back(name: str) -> None:
-    """pydantic-ai keeps an entry as a part of its own, and writes it anew."""
+    """pydantic-ai keeps an entry as a part of its own, and writes it again."""
     form: Any = pytest.importorskip("pydantic_ai.models._reasoning_details")
     item, entries = ENTRIES[name]
     kinds = {

@@ -1,4 +1,5 @@
-"""Replies of chat servers as they end and are counted: what fails is a failure, what is whole is read."""
+"""Ends and usage in the replies of chat servers: a failure is reported as one, and a complete reply is
+read."""
 
 from __future__ import annotations
 

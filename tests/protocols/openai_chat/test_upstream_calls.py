@@ -1,4 +1,5 @@
-"""Which call a piece belongs to, as servers number and name them; and what a call keeps to go back."""
+"""Which call a piece belongs to, by the servers' numbers and ids, and the fields of a call that are sent
+back."""
 
 from __future__ import annotations
 

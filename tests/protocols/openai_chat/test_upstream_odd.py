@@ -83,7 +83,7 @@ VALID: list[Json] = [
 SAYS = frozenset(
     {"choices", "delta", "content", "tool_calls", "function", "name", "arguments", "finish_reason"}
 )
-"""Fields that say something: without them the reply is another. All others are harmless."""
+"""Fields with meaning: without them the reply is another one. All others are harmless."""
 SPOKEN = frozenset(
     {
         "refusal",
@@ -96,7 +96,7 @@ SPOKEN = frozenset(
         "message",
     }
 )
-"""Fields in which a text or an object says something more."""
+"""Fields in which a text or an object has a meaning."""
 
 
 def _places(value: Json, path: tuple[Json, ...] = ()) -> Iterator[tuple[Json, ...]]:
@@ -129,13 +129,13 @@ ODD = st.recursive(
 
 @given(place=st.sampled_from(PLACES), odd=ODD, role=st.booleans())
 def test_an_odd_field_changes_nothing(place: tuple[Json, ...], odd: Json, *, role: bool) -> None:
-    """Whatever a harmless field is, the text, the calls and the finish stay."""
+    """With any value of a harmless field, the text, the calls and the finish reason stay."""
     chunks = copy.deepcopy(VALID)
     inner: Json = chunks
     for key in place[:-1]:
         inner = inner[key]
     if place[-1] == "index" and isinstance(odd, (int, float, str)):
-        odd = None  # another choice, or another call: that says something
+        odd = None  # another choice or another call: this value has a meaning
     if place[-1] == "id" and role:
         del inner["id"]
     else:

@@ -1,7 +1,8 @@
-"""Same dialect in and out: what a client sends arrives at a Responses server field by field, in order.
+"""Same dialect in and out: the items of a client arrive at a Responses server field by field, in order.
 
-Items are drawn from the SDK's own types (`ResponseInputItemParam`), with fields nobody knows beside them.
-Normalised is: a bare message is told its type, a request of one string is one user message.
+Items are drawn from the SDK's own types (`ResponseInputItemParam`), with unknown fields added. Two forms
+are normalised: a message without a type gets its type, and a request of one string becomes one user
+message.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def asked(fields: dict[str, Any]) -> RunRequest:
 
 
 def sent(made: RunRequest, model: str = "gpt-4o") -> dict[str, Any]:
-    """What a Responses server is asked, after the request has been in the log."""
+    """The request to a Responses server, after the client's request was in the log."""
     log = [t.Event(0, 0, "", "", t.RunStarted(made))]
     (event,) = stored.decode(stored.frame(log).body)
     assert isinstance(event.payload, t.RunStarted)
@@ -58,7 +59,7 @@ def test_items_round_trip_unchanged() -> None:
 @given(item=instances("ResponseInputItemParam"), more=st.booleans())
 def test_every_item_of_the_sdk_arrives(item: dict[str, Any], more: bool) -> None:
     if item.get("type") == "item_reference" or set(item) <= {"id", "type"}:
-        return  # the server is told the item itself
+        return  # the server receives the item itself
     if more:
         item = {**item, "novel": {"any": [1]}}
     assert sent(asked({"input": [item]}))["input"] == [typed(item)]
@@ -73,7 +74,7 @@ def test_every_tool_of_the_sdk_arrives(tool: dict[str, Any], more: bool) -> None
 
 @pytest.mark.parametrize("name", ["strict", "parameters", "description"])
 def test_absent_fields_of_a_tool_stay_absent(name: str) -> None:
-    """A schema is strict where OpenAI is not told otherwise."""
+    """OpenAI treats a schema as strict unless the request says otherwise."""
     tool = {"type": "function", "name": "f", "description": "d", "parameters": {}, "strict": True}
     del tool[name]
     assert sent(asked({"tools": [tool]}))["tools"] == [tool]
@@ -122,7 +123,7 @@ def test_every_parameter_arrives(names: set[str]) -> None:
 
 @pytest.mark.parametrize("model", ["gpt-5", "gpt-5.2-codex", "o3-mini", "openai/o4", "gpt-10"])
 def test_encrypted_reasoning_is_requested_from_a_reasoning_model(model: str) -> None:
-    """Nothing is stored at the server, so they must come to be given back."""
+    """The server stores nothing, so it must send its thoughts to get them back."""
     assert sent(asked({}), model)["include"] == ["reasoning.encrypted_content"]
 
 
@@ -132,7 +133,8 @@ def test_other_models_refuse_a_request_for_encrypted_reasoning(model: str) -> No
 
 
 def test_ids_of_ours_do_not_go_to_a_server() -> None:
-    """It knows the items by others, or not at all; a summary alone is no thought to go on from."""
+    """The server knows the items by other ids, or not at all; a summary alone is not a thought that it can
+    continue."""
     ours = "01kabcdefghjkmnpqrstvwxyz9_0"
     given_back = [
         {

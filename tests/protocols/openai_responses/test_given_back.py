@@ -1,4 +1,5 @@
-"""What a Responses server said goes back to it whole, in the next request of who goes on from its reply."""
+"""Items of a Responses server go back to it complete, in the next request of a client that continues from
+its reply."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from tests.support.responses_replies import told, wire
 
 @given(items=responses_replies.items())
 def test_the_server_gets_its_own_fields_back(items: list[dict[str, Any]]) -> None:
-    """In the next request of an agent, or of a client that names this reply."""
+    """The next request is that of an agent, or of a client that names this reply."""
     events, failure = played(wire(told(items)))
     assert failure is None
     asked = ModelRequest(items=conversation(fold(events), begin=()))

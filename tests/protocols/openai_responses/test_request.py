@@ -1,4 +1,5 @@
-"""`POST /responses`: what is understood, what is refused and by which name, and that rubbish is safe."""
+"""`POST /responses`: which requests are accepted, which are refused with which parameter's name, and that
+garbage is safe."""
 
 from __future__ import annotations
 
@@ -260,7 +261,7 @@ def test_a_body_that_is_not_json_is_the_clients_error(body: bytes) -> None:
 
 @given(body=rubbish.bodies(FULL))
 def test_rubbish_is_refused_or_can_be_kept_and_shown(body: bytes) -> None:
-    """Whatever is accepted can be stored, read back, shown, and sent on."""
+    """Every accepted request can be stored, read back, shown, and sent on."""
     made = rubbish.only_caller_errors(request.decode, body)
     if made is None:
         return

@@ -1,4 +1,4 @@
-"""The Responses stream of any legal log: the real API's order, and what the SDK's helper makes of it."""
+"""The Responses stream of any legal log: the order of the real API, and the result of the SDK's helper."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def test_every_scenario_keeps_the_order(name: str) -> None:
 
 @given(events=legal_logs())
 def test_the_sdks_helper_takes_any_log(events: Sequence[t.Event]) -> None:
-    """It raises on changed ids, repeated indexes and unfinished items; its snapshot is our answer."""
+    """The helper raises on changed ids, repeated indexes and unfinished items; its snapshot equals our
+    answer."""
     state: Any = ResponseStreamState(input_tools=omit, text_format=omit)
     seen: list[Any] = []
     for data in strict.data_of(encode(events)):

@@ -1,4 +1,4 @@
-"""A Responses server's reply, told in any of the ways that servers have, is the same reply."""
+"""A Responses server's reply is the same in any of the forms in which servers send it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ INCLUDE = ("reasoning.encrypted_content",)
 
 
 def played(data: bytes, size: int = 0) -> tuple[list[t.Event], ModelFailed | None]:
-    """The log that a reply makes, as the gateway makes it."""
+    """The log of a reply, as the gateway writes it."""
     state, events = RunState(), list[t.Event]()
 
     def add(drafts: Sequence[t.Draft]) -> None:
@@ -61,7 +61,7 @@ def shown(events: Sequence[t.Event]) -> dict[str, Any]:
 
 
 def bare(item: dict[str, Any]) -> dict[str, Any]:
-    """An item without its name, which is ours, and without what says nothing."""
+    """An item without its id and status, which are ours, and without empty fields."""
     made = {k: v for k, v in item.items() if k not in ("id", "status") and v not in (None, [])}
     for field in ("content", "summary"):
         if field in made:
@@ -72,7 +72,7 @@ def bare(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def content(item: dict[str, Any]) -> Any:
-    """What an item says, whatever way its texts are cut into parts."""
+    """The content of an item, however its texts are divided into parts."""
     made = bare(item)
     for field in ("content", "summary"):
         parts = made.pop(field, ())
@@ -213,7 +213,7 @@ def test_a_failure_is_a_failure_in_its_own_words(
 
 @given(items=responses_replies.items(), cut=st.floats(0, 1, exclude_max=True), mark=st.booleans())
 def test_what_has_no_end_is_no_success(items: list[dict[str, Any]], cut: float, mark: bool) -> None:
-    """Unless all that was begun is whole, and the server said that this was all."""
+    """The exception: all items that began are complete, and the server marked the end."""
     events = told(items)[:-1]
     some = events[: int(cut * len(events))]
     data = wire(some) + (b"data: [DONE]\n\n" if mark else b"")
@@ -321,7 +321,7 @@ def test_events_of_a_servers_own_item_are_passed_on(event: dict[str, Any]) -> No
 
 
 def test_calls_without_index_and_id_are_distinguished() -> None:
-    """As servers send them that number everything 0 and give no ids."""
+    """The form of servers that number everything 0 and send no ids."""
     added = {"type": "response.output_item.added", "output_index": 0}
     grown = {"type": "response.function_call_arguments.delta", "output_index": 0}
     calls = [
@@ -367,8 +367,8 @@ def test_texts_of_two_items_at_one_index_are_distinguished_by_their_ids() -> Non
 @pytest.mark.parametrize(
     ("index", "final", "text"),
     [
-        (0, "on and on", "one"),  # what was shown stands
-        (1, "one more", "one more"),  # the server counts its parts in two ways
+        (0, "on and on", "one"),  # text that was shown stays
+        (1, "one more", "one more"),  # the server numbers its parts in two ways
         (0, "one more", "one more"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a session's message asks for."""
+"""The run that a session's message requests."""
 
 from __future__ import annotations
 

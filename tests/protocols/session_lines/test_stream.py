@@ -1,4 +1,4 @@
-"""What the lines of a session tell, scenario by scenario."""
+"""The content of a session's lines, scenario by scenario."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an answer is good for, and what may come with it; part of `contract_suite.Contract`."""
+"""How long an answer applies, and the messages that may come with it; part of `contract_suite.Contract`."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class Answered(Durable):
     """The suite."""
 
     repeated_ids_fail_the_run = ""
-    """What the framework says of a second call of the same id in a run, where it takes none."""
+    """The framework's message about a second call with the same id in a run, if it does not accept one."""
 
     async def _again(self, house: House, root: Spec) -> House:
-        """The next process: the old one is gone."""
+        """Start the next process; the old one has stopped."""
         await house.supervisor.drain()
         second = House(self.build(root), house.store)
         await second.supervisor.open()
@@ -60,8 +60,8 @@ class Answered(Durable):
         return await second.supervisor.close()
 
     async def test_a_message_beside_an_answer_is_read_in_its_place(self) -> None:
-        """The model gives its n-th reply to n - 1 replies since the last user's message, so it begins again
-        where it hears one, and goes on where that stands before its last reply."""
+        """The model gives its n-th reply after n - 1 replies since the last user message. So it starts
+        again where it gets a new message, and continues where the message precedes its last reply."""
 
         def pay(amount: int) -> str:
             """Pay."""
@@ -87,7 +87,8 @@ class Answered(Durable):
         await second.supervisor.close()
 
     async def test_a_subagent_that_asked_does_not_get_the_message(self) -> None:
-        """It would begin again; the one that sent it does."""
+        """With the message the subagent would start again; the agent that dispatched it gets the message
+        and does."""
 
         def pay() -> str:
             """Pay."""

@@ -1,5 +1,7 @@
-"""What every adapter of a framework has to do, as one suite: a framework's tests subclass `Contract` and
-say how a `Spec` becomes an agent of theirs, over the framework's own kind of fake model.
+"""The contract of every framework adapter, as one suite.
+
+A framework's tests subclass `Contract` and define how a `Spec` becomes an agent of the framework, over its
+own kind of fake model.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ class Contract(Decisions):
     failed_tool_fails_the_run = False
     told_of_a_failed_tool = "The tool failed (ValueError)."
     answers_wait_for_others = False
-    """Whether what was answered goes on only when all that works beside it has ended."""
+    """Whether an answered call continues only when all parallel work has ended."""
 
     async def _run(self, root: Spec, **fields: Any) -> tuple[RunState, list[t.Event]]:
         house = await self._open(root)
@@ -37,7 +39,7 @@ class Contract(Decisions):
         await house.supervisor.close()
         return state, events
 
-    # what it says
+    # output
 
     async def test_text_and_reasoning_come_as_they_are_made(self) -> None:
         state, events = await self._run(spec("lead", (reason("hm"), say("Good "), say("day"))))
@@ -98,7 +100,7 @@ class Contract(Decisions):
         assert "raised" not in state.end.message
         assert [item.status for item in state.items] == ["incomplete"] * len(said)
 
-    # agents below
+    # subagents
 
     async def test_an_agent_below_takes_part(self) -> None:
         def look() -> str:
@@ -168,7 +170,7 @@ class Contract(Decisions):
         *history, last = items
         return await self._run(root, history=history, input=(last,), settings=settings)
 
-    # people
+    # approvals
 
     @pytest.mark.parametrize(
         ("approved", "answer"), [(True, "paid 5"), (False, "refused this call: no")]

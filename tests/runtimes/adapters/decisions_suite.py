@@ -1,4 +1,4 @@
-"""What a person decides about a call has its effect in every adapter: edits, responses, batches."""
+"""A person's decision about a call has its effect in every adapter: edits, responses, batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the log knows before an adapter lets its framework go on; part of `contract_suite.Contract`."""
+"""What the log holds before an adapter lets its framework continue; part of `contract_suite.Contract`."""
 
 from __future__ import annotations
 

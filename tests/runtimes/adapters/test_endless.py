@@ -1,4 +1,4 @@
-"""Agents of other makers whose models never come to an end, and that go on whatever they are told."""
+"""Agents of other frameworks whose models never stop replying, whatever their input is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.team import outputs
 
 
 class ForEver:
-    """The same step again and again."""
+    """The same step, repeated without end."""
 
     def __init__(self, step: ScenarioStep) -> None:
         self._step = step

@@ -1,4 +1,4 @@
-"""Where in a framework's list of messages those stand that came with answers."""
+"""The place, in a framework's list of messages, of messages that arrived with an answer."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from tests.support.logs import call, log, user
 @pytest.mark.parametrize(
     ("replies", "shown"),
     [
-        (0, "uataaX"),  # nothing was said since
+        (0, "uataaX"),  # no reply followed
         (1, "uataXa"),
         (2, "uatXaa"),
         (3, "uXataa"),
-        (4, "uXataa"),  # the framework left out older ones
+        (4, "uXataa"),  # the framework left out older replies
     ],
 )
 def test_a_message_stands_before_the_replies_that_followed_it(replies: int, shown: str) -> None:
@@ -56,8 +56,8 @@ SAID = [LateInput((user("one"),), 1), LateInput((user("two"),), 0)]
 
 
 def test_in_the_words_of_pydantic_ai() -> None:
-    """Behind the results in the same request: providers take no two in a row, and the last one has the
-    instructions."""
+    """The message follows the results in the same request: providers accept no two requests in a row, and
+    the last one has the instructions."""
     calls = [ToolCallPart("pay", "{}", f"c{n}") for n in (1, 2)]
     results = [ToolReturnPart("pay", "paid", f"c{n}") for n in (1, 2)]
     asked: list[Any] = [
@@ -104,7 +104,7 @@ def test_in_the_words_of_langchain() -> None:
 
 
 def test_in_the_words_of_the_openai_agents_sdk() -> None:
-    """A reply of theirs is several items in a row."""
+    """A reply in this SDK is several items in a row."""
     asked: list[Any] = [
         {"role": "user", "content": "go"},
         {"type": "reasoning", "summary": []},
@@ -123,7 +123,7 @@ def test_in_the_words_of_the_openai_agents_sdk() -> None:
 
 
 def test_agents_of_the_request_get_late_messages() -> None:
-    """An agent that a call sent does not; one that the framework lets work inside the main one does."""
+    """An agent that a call started does not; one that the framework runs inside the main agent does."""
     called = call(0, "task", runs_on="server")
     sent = t.AgentStarted("sent", "subagent", t.MAIN, 0)
     inside = t.AgentStarted("inside", "subagent", t.MAIN)

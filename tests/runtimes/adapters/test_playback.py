@@ -1,4 +1,4 @@
-"""Which call of the log a framework means; the rest of playing back is in the contract suite."""
+"""Which call of the log a framework means; the contract suite tests the rest of the playback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tailrace.runtimes.node_lifecycle import main_drafts, opening
 
 @pytest.mark.req("R9")
 async def test_a_call_that_a_crash_cut_off_is_not_taken_for_the_one_that_was_made_instead() -> None:
-    """A model that was asked again may give its call the same id."""
+    """A model that gets the request again may give its call the same id."""
     store = MemoryStore()
     await store.open()
     log = RunWriter(store.log, "run", RunState(), lambda: 0)

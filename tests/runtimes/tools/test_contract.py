@@ -1,4 +1,4 @@
-"""A tool's exception is told by its type, a `ToolError` by its text, and the log has both."""
+"""The model gets the type of a tool's exception, or the text of a `ToolError`; the log has both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tailrace.runtimes.tools.functions import FunctionTool
 
 
 class NoSuchOrder(ToolError):
-    """One of an author's own."""
+    """An exception of a tool's author."""
 
 
 def test_only_a_tool_error_reaches_the_model_with_its_text(

@@ -1,4 +1,4 @@
-"""Python functions as tools: the schema from the signature, and every fault an answer."""
+"""Python functions as tools: the schema follows from the signature, and every fault is an answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def order(
 
 
 async def keyed(call: ToolContext) -> str:
-    """Says its key."""
+    """Return its key."""
     return call.key
 
 

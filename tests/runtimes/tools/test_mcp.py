@@ -1,4 +1,4 @@
-"""MCP servers as tools: real servers over stdio and HTTP, that speak the old protocol and the new."""
+"""MCP servers as tools: real servers over stdio and HTTP, with the old protocol and the new one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNKNOWN = "whether the call took effect is unknown."
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, McpProcess]]:
-    """The HTTP servers, one of each kind; those over stdio begin with the test."""
+    """The HTTP servers, one of each kind; servers over stdio start with the test."""
     with ExitStack() as stack:
         made: dict[str, McpProcess] = {}
         for way in WAYS[2:]:
@@ -37,14 +37,14 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Generator[dict[str, Mcp
 
 @pytest.fixture(scope="module")
 def refuses(tmp_path_factory: pytest.TempPathFactory) -> Generator[McpProcess]:
-    """A server that wants a secret we do not have."""
+    """A server that requires a secret which we do not have."""
     notes = tmp_path_factory.mktemp("mcp") / "notes"
     with McpProcess(notes, "--needs", "nothing of ours") as process:
         yield process
 
 
 class Met:
-    """A server as tailrace sees it, and what it wrote down."""
+    """A server as tailrace sees it, and the notes that it wrote."""
 
     def __init__(self, server: McpServer, notes: Path) -> None:
         self.server = server
@@ -72,7 +72,7 @@ def about(run: str = "run", **more: Any) -> ToolContext:
 async def met(
     way: str, notes: Path, servers: dict[str, McpProcess] | None = None, **options: Any
 ) -> AsyncGenerator[Met]:
-    """A server of that kind; `notes` is its file when it begins now."""
+    """A server of that kind; `notes` is its file if it starts now."""
     options = {"approval": "never", "timeout": 20.0, **options}
     transport, *more = way.split()
     if transport == "stdio":
@@ -151,7 +151,9 @@ async def test_runs_share_one_session_and_call_in_parallel(
 ) -> None:
     async with met(way, tmp_path / "notes", servers) as docs:
         calls = [docs.call("meet", f'{{"what": "{n}"}}', run=f"run{n}") for n in range(5)]
-        results = await asyncio.gather(*calls)  # none is answered before all five are there
+        results = await asyncio.gather(
+            *calls
+        )  # the server answers no call before all five have arrived
         assert [result.output for result in results] == ["0", "1", "2", "3", "4"]
         assert len([line for line in docs.notes if line.startswith("started")]) == 1
         if way.startswith("stdio"):  # an HTTP server lists for itself, too
@@ -265,7 +267,7 @@ async def test_ten_thousand_tools_need_a_choice(
 
 
 async def test_a_misspelt_approval_stops_everything(tmp_path: Path) -> None:
-    """Left as it is, the tool that was meant would run without anybody being asked."""
+    """If the name were ignored, the intended tool would run without approval."""
     async with met("stdio", tmp_path / "notes", approval=("deleet",)) as docs:
         with pytest.raises(ToolSourceFailed, match="approval names deleet"):
             await docs.tools()

@@ -1,4 +1,5 @@
-"""What a name means may change between the look at it and the connection: who was looked at is asked."""
+"""The addresses of a name may change between the check and the connection: the client connects to the
+checked address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long the client insists: no longer than it was told, whatever the library does with a cancellation."""
+"""How long the client retries: no longer than its limit, whatever the library does with a cancellation."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tailrace.runs.supervisor import START_SECONDS
 
 
 class Leaderless(Client):
-    """Of a server that answers no question about streams."""
+    """A client whose server does not answer questions about streams."""
 
     async def ask(self, method: str, **fields: Any) -> dict[str, Any]:
         raise Unreachable(method)
 
 
 async def test_a_cancellation_that_the_work_lost_ends_it_all_the_same() -> None:
-    """As `asyncio.wait_for` of Python 3.11 does where the answer, here a refusal, comes at the same time."""
+    """`asyncio.wait_for` of Python 3.11 does this when the answer, here a refusal, comes at the same time."""
     client = Client([])
     begun = asyncio.Event()
 

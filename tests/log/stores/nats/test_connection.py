@@ -1,5 +1,7 @@
-"""What an operation does that begins while its connection is being lost: it succeeds at the next server, or
-says that it is unknown; never anything else."""
+"""An operation that begins while its connection is lost.
+
+It succeeds at the next server, or reports that its result is unknown; it has no other outcome.
+"""
 
 from __future__ import annotations
 
@@ -76,10 +78,8 @@ async def one(operation: Callable[[Client], Awaitable[object]], client: Client) 
 
 
 async def operations(nodes: Sequence[Node]) -> None:
-    """Begin all operations in each step before and after the loss, and see the client work afterwards.
-
-    Those between the end of the library's own writer and the discovery of the loss write by themselves.
-    """
+    """Begin all operations in each step before and after the loss; the client must work afterwards.
+    Operations between the end of the library's own writer and the discovery of the loss write directly."""
     client = Client([node.url for node in nodes])
     await client.open()
     try:

@@ -1,4 +1,4 @@
-"""Servers of a cluster die, freeze and come back under load: what was acknowledged stays as it was."""
+"""Servers of a cluster die, freeze and return under load: acknowledged data stays unchanged."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.filterwarnings(
 RUNS = 30
 FRAME = frame(log(text(0, "hello")))
 FROZEN_SECONDS = 6.0
-"""Longer than the other servers wait before they elect another leader, mostly."""
+"""In most cases longer than the other servers wait before they elect another leader."""
 QUORUM_SECONDS = 8.0
 LEFT_SECONDS = 9.0
 
@@ -51,7 +51,7 @@ async def load(nodes: Sequence[Node], layout: Layout) -> AsyncGenerator[Load, No
 
 
 async def leader(nodes: Sequence[Node], stream: str) -> Node:
-    """Who leads a stream, once all of its replicas are there and know what it knows."""
+    """The leader of a stream, once all of its replicas are present and up to date."""
     client = Client([node.url for node in nodes])
     await client.open()
     try:
@@ -101,7 +101,7 @@ async def test_without_a_quorum_runs_wait_and_continue_afterwards(
     await load.goes_on()
     for node in nodes[1:]:
         node.send(signal.SIGSTOP)
-    await lasting(1.0)  # what was on its way is acknowledged, or waits
+    await lasting(1.0)  # a pending append is acknowledged, or waits
     before = load.at
     await lasting(QUORUM_SECONDS)
     assert load.at == before, "nobody may acknowledge anything"
@@ -135,7 +135,7 @@ async def test_all_servers_are_killed_at_once_and_then_restarted_in_turn(
 
 @pytest.mark.timeout(40)
 async def test_a_silent_server_is_abandoned(nodes: Sequence[Node]) -> None:
-    client = Client([nodes[0].url])  # it hears of the others there
+    client = Client([nodes[0].url])  # this server tells it the addresses of the others
     await client.open()
     await client.flush()
     nodes[0].send(signal.SIGSTOP)

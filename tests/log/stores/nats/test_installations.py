@@ -1,4 +1,5 @@
-"""Servers and streams that will not do: each is refused, or warned of, with a sentence that says why."""
+"""Unsuitable servers and streams: each is refused, or a warning is logged, with a sentence that gives the
+reason."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ from tests.support.nats_servers import Node, Settings, cluster, free_ports
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sequence[Node], None, None]:
-    """Small servers: little room, small messages, written to disk some time."""
+    """Small servers: they have little space, accept only small messages, and write to disk late."""
     settings = Settings(max_payload="256KB", sync="10s", max_file="3MB")
     with cluster(tmp_path_factory.mktemp("nats"), 1, settings) as made:
         yield made
@@ -34,7 +35,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sequence[Node],
 
 @dataclass
 class Wrong:
-    """A stream that is not as it must be, and what is said of it."""
+    """A stream with a wrong setting, and the message about it."""
 
     kind: str
     changes: dict[str, Any]
@@ -150,7 +151,7 @@ async def test_no_nats_server_is_reachable() -> None:
 
 
 async def test_a_server_that_is_too_old() -> None:
-    """It says its version before anything else."""
+    """The server states its version before anything else."""
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         about = (
@@ -182,7 +183,7 @@ async def test_an_event_that_is_larger_than_a_message(nodes: Sequence[Node]) -> 
 
 
 async def test_storage_that_is_full(nodes: Sequence[Node]) -> None:
-    """Last in this file: nothing can be stored after it."""
+    """This is the last test of the file: nothing can be stored after it."""
     layout = await nats_stores.installation(nodes)
     store = nats_stores.store(nodes, layout)
     await store.open()

@@ -1,4 +1,5 @@
-"""Two processes and one run: who has the right place writes on, whoever wrote before."""
+"""Two processes and one run: a process that knows the last position continues the log, whichever process
+wrote before."""
 
 from __future__ import annotations
 
@@ -44,9 +45,9 @@ async def test_a_process_continues_where_another_one_stopped(nodes: Sequence[Nod
 async def test_runs_that_other_processes_end_are_forgotten(
     nodes: Sequence[Node], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server starts every run and ends none."""
+    """A server starts every run and ends none of them."""
     with warnings.catch_warnings():
-        # Sockets that other tests in this process left to the collector, when their loop ended.
+        # Sockets that other tests in this process left to the garbage collector when their loop ended.
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
     monkeypatch.setattr(log, "PLACES", 3)

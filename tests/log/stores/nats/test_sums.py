@@ -1,5 +1,5 @@
-"""A message that is not what was stored is refused by the run's name; one without a sum is of a version that
-made none."""
+"""A message that differs from the stored one is refused with the run's name; one without a sum is from a
+version that made none."""
 
 from __future__ import annotations
 

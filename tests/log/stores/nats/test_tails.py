@@ -1,4 +1,4 @@
-"""What a tail tells when answers come late, and when one of them cannot be had."""
+"""What a tail reports when answers arrive late, and when an answer does not arrive."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def store(nodes: Sequence[Node]) -> AsyncGenerator[NatsStore, None]:
 
 
 async def asked(nodes: Sequence[Node], method: str, **fields: object) -> None:
-    """Have JetStream do something behind the store's back."""
+    """Make JetStream do something without the knowledge of the store."""
     client = Client([node.url for node in nodes])
     await client.open()
     await client.ask(method, **fields)
@@ -48,7 +48,7 @@ async def asked(nodes: Sequence[Node], method: str, **fields: object) -> None:
 async def test_an_old_answer_that_there_is_nothing_drops_no_run(
     store: NatsStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The question is asked before the first append, its answer comes after it."""
+    """The client asks before the first append, and the answer arrives after it."""
     asked, may_answer, answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
     ask = frames.last_message
 
@@ -95,7 +95,7 @@ async def test_a_log_without_its_head_no_longer_exists(nodes: Sequence[Node]) ->
 
 
 LOST = {
-    # how many of the two frames are told, and how long a tail waits for news: there is one way to find it
+    # how many of the two frames are notified, how long a tail waits for one: one way remains to find the rest
     "nothing is told": (0, 0.05),
     "the second is told": (1, 1000.0),
 }

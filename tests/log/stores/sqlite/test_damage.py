@@ -1,9 +1,9 @@
-"""One changed bit anywhere in a data file: what is read is what was written, or it is refused; never another
-text, and never an error that is not the store's own.
+"""One changed bit anywhere in a data file: a read returns the written data, or it is refused.
 
-The file holds all that there is: runs of one chunk and of many, sealed and open, tails that are in segments
-only, tombstones, records. Bits are flipped at random places of the whole file, in the heads of its pages, and
-in every column of every table.
+It never returns other data, and never raises an error that is not the store's own. The file holds every
+kind of content: runs of one chunk and of many, sealed and open, tails that are in segments only,
+tombstones, records. Bits are flipped at random places of the whole file, in the heads of its pages, and in
+every column of every table.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from tests.log.stores.sqlite.test_upkeep import crash_image, deltas, opened
 SEED = 20_26
 FLIPS = 250
 PAGE, HEAD = 4_096, 120
-"""Bytes of a page, and of them those that say where its rows are."""
+"""Bytes of a page, and the first of them, which hold the places of its rows."""
 END = t.RunCompleted()
 BUCKET = "runs"
 
 
 def ended(count: int) -> list[Event]:
-    """A run of so many events."""
+    """A run of this many events."""
     return [*deltas(0, count - 1), Event(count - 1, 1, "", "", END)]
 
 
@@ -50,7 +50,7 @@ LOGS = {
 }
 RECORDS = {f"key{n:02}": b'{"v":1,"n":%d}' % n for n in range(40)}
 Read = dict[str, list[Event] | None]
-"""What was read of each run; None for what was refused."""
+"""The events that were read of each run; None for a refused one."""
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ async def _write(store: SqliteStore, run: str) -> None:
 
 
 async def look(folder: Path) -> tuple[Read, dict[str, Record | None]]:
-    """All that a store in the folder shows. Raises `LogError` when it does not open."""
+    """All content that a store in the folder shows. Raises `LogError` if the store does not open."""
     store = await opened(folder)
     try:
         runs: Read = {}
@@ -132,7 +132,7 @@ async def _open(store: SqliteStore) -> list[str]:
 
 
 async def _still_works(store: SqliteStore) -> None:
-    """A new run is written and read, or refused in the store's own words."""
+    """A new run is written and read, or refused with an error of the store."""
     try:
         await append(store, "new", ended(4))
         assert await store.log.read("new", -1) == ended(4)
@@ -156,7 +156,7 @@ def flipped(folder: Path, offset: int, bit: int, into: Path) -> Iterator[Path]:
 
 
 async def outcome(folder: Path) -> str:
-    """What one look shows, as a word; asserts that it is nothing but what was written."""
+    """The outcome of one read of everything, as a word; asserts that it shows only what was written."""
     try:
         runs, records = await look(folder)
     except LogError as error:
@@ -233,7 +233,7 @@ async def test_a_changed_value_of_any_column_is_refused_or_without_effect(
                     (_changed(value, chance), *key),
                 )
             except sqlite3.IntegrityError:
-                continue  # that key is another's
+                continue  # another row has that key
         await outcome(damaged)
 
 
@@ -275,7 +275,7 @@ async def test_the_log_reports_the_damage_once(
 async def test_a_damaged_frame_of_an_open_run_stays_damaged_when_it_becomes_a_chunk(
     folder: Path, tmp_path: Path
 ) -> None:
-    """Tidying must not write a sum for bytes that are wrong."""
+    """The upkeep must not write a sum for wrong bytes."""
     damaged = tmp_path / "data"
     shutil.copytree(folder, damaged)
     with closing(sqlite3.connect(damaged / FILE, isolation_level=None)) as connection:
@@ -329,7 +329,8 @@ def test_foreign_judges_find_the_folder_whole(folder: Path) -> None:
 async def test_a_search_that_ends_at_another_record_is_refused(
     folder: Path, tmp_path: Path
 ) -> None:
-    """Seen: one bit of a page's table of cells, and `key04` was answered with the whole record of `key10`."""
+    """Observed: with one changed bit in a page's table of cells, a read of `key04` returned the complete
+    record of `key10`."""
     size = (folder / FILE).stat().st_size
     for page in range(1, size // PAGE):
         for bit in (8, 9, 10):  # a place moves by 256, 512, 1,024 bytes

@@ -1,7 +1,8 @@
-"""Data folders that earlier versions wrote: today's opens each, shows what that one showed, and goes on.
+"""Data folders that earlier versions wrote: the current version opens each, shows the same content, and
+continues its runs.
 
-The folders are those of `scripts/old_folders.py`: every tenth commit since the first that wrote one, without
-those that are as an earlier one.
+The folders are those of `scripts/old_folders.py`: one for every tenth commit since the first that wrote
+one, without those that equal an earlier one.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ DATA = '[server]\ndata = "data"\nmax_run_hours = 900000\n{server}\n'
 
 
 class Folder:
-    """A folder that was made from a dump, what its own version showed, and today's server over it."""
+    """A folder made from a dump, the content that its own version showed, and the current server over it."""
 
     def __init__(self, dump: Path, base: Path, forks: Forks) -> None:
         text = dump.read_text(encoding="utf-8")
@@ -39,7 +40,7 @@ class Folder:
         (base / "data").mkdir()
         with closing(sqlite3.connect(base / "data" / "tailrace.db")) as connection:
             connection.executescript(text)
-            later = "UPDATE records SET expires = ? WHERE expires > 0"  # else it would be swept
+            later = "UPDATE records SET expires = ? WHERE expires > 0"  # otherwise the sweep would remove it
             connection.execute(later, ((int(time.time()) + YEARS) * 1000,))
             connection.commit()
         self.server = ChildServer(
@@ -54,11 +55,11 @@ class Folder:
         self.client = httpx.Client(base_url=self.server.url, headers=key, timeout=20)
 
     def read(self, path: str) -> httpx.Response:
-        """Raises for what is no success."""
+        """Raises for a status that is not a success."""
         return self.client.get(path).raise_for_status()
 
     def ends(self, job: str) -> str:
-        """How a run ends: all that its stream says."""
+        """The complete stream of a run, up to its end."""
         return self.read(f"/jobs/{job}/stream").text
 
 
@@ -83,7 +84,7 @@ def test_a_folder_of_an_old_version_opens_and_is_usable(folder: Folder) -> None:
     if "conversation" in shown:
         items = folder.read(f"/v1/conversations/{shown['conversation']}/items").json()["data"]
         assert len(items) == 2
-    same = json.dumps(ONCE).encode()  # to the byte: it is known by its hash
+    same = json.dumps(ONCE).encode()  # identical bytes: the request is known by its hash
     again = folder.client.post("/v1/responses", content=same, headers=KEY).raise_for_status()
     assert again.json()["id"] == shown["once"]
     if "waiting" in shown:
@@ -96,7 +97,7 @@ def test_a_folder_of_an_old_version_opens_and_is_usable(folder: Folder) -> None:
 
 
 def test_there_is_a_folder_of_each_layout() -> None:
-    """The first week's has a table that later ones do not have."""
+    """The folders of the first week have a table that later ones do not have."""
     texts = [dump.read_text(encoding="utf-8") for dump in DUMPS]
     assert any("CREATE TABLE ended" in text for text in texts)
     assert any("CREATE TABLE live" in text for text in texts)

@@ -1,5 +1,8 @@
-"""A start takes neither the memory nor the time of what a crash left, and a flood leaves little to be started
-over: measured in a process of its own, over a tenth of the size that is promised."""
+"""A start takes neither the memory nor the time of the data that a crash left, and a flood leaves little to
+recover.
+
+Measured in a process of its own, over a tenth of the promised size.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,11 @@ SIZE = 128 * MEGABYTE
 async def test_a_start_does_not_take_the_memory_of_what_is_in_segments(
     tmp_path: Path, version: int
 ) -> None:
-    """Promised of 1 GB: 300 MB and 3 s. A process that imports the store alone has 25 MB."""
+    """Promised for 1 GB: 300 MB and 3 s. A process that only imports the store has 25 MB."""
     events = fill(tmp_path / "data", SIZE, version=version)
     found = measured(tmp_path / "data")
     assert found["open_mb"] < 60
-    assert found["most_mb"] < 90  # all tails became chunks meanwhile
+    assert found["most_mb"] < 90  # all tails have become chunks
     assert found["cpu"] < 1.5, (
         "another run is written and read; a busy machine has other work besides"
     )
@@ -48,8 +51,8 @@ async def test_a_start_does_not_take_the_memory_of_what_is_in_segments(
 async def test_a_flood_leaves_segments_and_a_write_ahead_log_of_bounded_size(
     tmp_path: Path,
 ) -> None:
-    """Seen: 20 s of an endless reply left 1.2 GB of segments. They were looked at every 256 commits, however
-    large those were; and no checkpoint got a turn beside a writer that never paused."""
+    """Observed: 20 s of an endless reply left 1.2 GB of segments. The upkeep looked at them every 256
+    commits, whatever their size, and no checkpoint ran beside a writer that never paused."""
     store = SqliteStore(tmp_path)
     await store.open()
     text = "x" * 40_000

@@ -1,4 +1,4 @@
-"""What only a disk can show: kills, two processes, a full disk, old bytes."""
+"""Properties that only a disk can show: kills, two processes, a full disk, old bytes."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Tidying never loses, doubles or revives anything: any schedule, and a crash image at any moment of it.
+"""The upkeep never loses, doubles or revives data: with any schedule, and with a crash image at any moment
+of it.
 
-The bounds are made tiny, so that a few events make chunks, seals, trims and tombstones. A crash image is a
-copy of the file and of its write-ahead log, as it is: the file itself changes only in checkpoints, and a
-prefix of the log is what a crash leaves.
+The bounds are tiny, so that a few events make chunks, seals, trims and tombstones. A crash image is an
+unchanged copy of the file and of its write-ahead log: the file itself changes only in checkpoints, and a
+crash leaves a prefix of the log.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ steps = st.one_of(
 
 
 def deltas(first: int, count: int) -> list[Event]:
-    """So many events from `first` on."""
+    """This many events, starting at `first`."""
     return [
         Event(first + n, 1, "n", "MAIN", t.TextDelta(0, "x" * (first % 7))) for n in range(count)
     ]
@@ -58,7 +59,7 @@ def deltas(first: int, count: int) -> list[Event]:
 
 @contextmanager
 def tiny(**others: int) -> Iterator[None]:
-    """Small bounds for all that the upkeep decides by."""
+    """Small values for all bounds of the upkeep."""
     with pytest.MonkeyPatch.context() as patch:
         for module, name, value in TINY:
             patch.setattr(module, name, others.get(name, value))
@@ -73,7 +74,7 @@ async def opened(folder: Path) -> SqliteStore:
 
 
 def crash_image(folder: Path, into: Path) -> Path:
-    """What a new process would find if this one died now."""
+    """The files that a new process would find if this one died now."""
     into.mkdir(parents=True)
     for name in (FILE, f"{FILE}-wal"):
         if (folder / name).exists():
@@ -82,7 +83,7 @@ def crash_image(folder: Path, into: Path) -> Path:
 
 
 class Model:
-    """What was acknowledged, by run; a number stands for its latest run, older ones were dropped."""
+    """The acknowledged events, by run; a number stands for its latest run, older ones were dropped."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "data"

@@ -287,7 +287,7 @@ async def test_a_tool_begins_when_the_log_knows_of_it() -> None:
     async def works(run: Run) -> AsyncGenerator[Any, None]:
         call = run.tool("search", query="x")
         yield call
-        known.append(await begun_tools(house))  # as the tool would begin
+        known.append(await begun_tools(house))  # as if the tool began
         yield call.result("found")
         yield t.ItemStarted(1, "tool_call", name="raw", call_id="c", runs_on="server")
         yield t.ArgumentsDelta(1, "{}")

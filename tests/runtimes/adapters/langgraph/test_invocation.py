@@ -1,4 +1,4 @@
-"""Graphs of LangGraph go on after crashes, and side by side."""
+"""Graphs of LangGraph continue after crashes, and work in parallel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Graphs of LangGraph stop for people and go on with their answers, over restarts."""
+"""Graphs of LangGraph stop for a person's decision and continue with the answer, over restarts."""
 
 from __future__ import annotations
 
@@ -303,7 +303,7 @@ async def test_a_restart_does_not_pass_a_breakpoint_that_waits_for_a_person() ->
 
 
 class Sink:
-    """A run's state as it is, and what is said on top."""
+    """The unchanged state of a run, and the drafts that were added to it."""
 
     full = False
 

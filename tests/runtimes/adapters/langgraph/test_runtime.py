@@ -1,4 +1,4 @@
-"""Graphs of LangGraph, run by LangGraph: what they are told, what is told of them."""
+"""Graphs of LangGraph, run by LangGraph: their input, and the events that describe their work."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class TestLangGraph(Contract):
         return made
 
 
-# what goes in
+# input
 
 
 async def test_a_request_becomes_messages_and_settings() -> None:
@@ -125,7 +125,7 @@ async def test_a_graph_without_messages_needs_a_mapping_for_its_input() -> None:
     assert scripted.asked[0][0][0].text == "helper"
 
 
-# what comes out
+# output
 
 
 class Answer(BaseModel):
@@ -298,7 +298,7 @@ async def test_custom_events_of_a_graph_are_the_runs() -> None:
 
 async def test_the_frameworks_own_limit_ends_the_run_early() -> None:
     def again() -> str:
-        """Go on."""
+        """Continue."""
         return "more"
 
     lead = create_agent(model("lead", (call("again"),)), tools=[tool(again)])
@@ -308,11 +308,11 @@ async def test_the_frameworks_own_limit_ends_the_run_early() -> None:
 
 @pytest.mark.parametrize("below", [False, True])
 async def test_a_graph_that_loops_forever_reaches_our_limit(below: bool) -> None:
-    """Also when it is one of those below that does, and over pauses."""
+    """The limit also applies to a subagent that loops, and across pauses."""
     asked = 0
 
     def again() -> str:
-        """Go on."""
+        """Continue."""
         nonlocal asked
         asked += 1
         return "more"

@@ -1,4 +1,4 @@
-"""A run's checkpoints in a store's records: what one process has written, the next one finds."""
+"""A run's checkpoints in a store's records: the next process finds the checkpoints of the last one."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ THREAD: Any = {"configurable": {"thread_id": "run"}}
 
 
 async def flushed() -> None:
-    """A log that is always on the disk already."""
+    """A log whose events are durable at once."""
 
 
 def deep(saver: Saver) -> Any:
-    """An agent whose messages are kept as differences, which stops for an answer in its second tool."""
+    """An agent whose messages are stored as differences, and which stops for an answer in its second tool."""
 
     def ask(what: str) -> str:
         """Ask."""
@@ -103,7 +103,7 @@ async def test_results_and_questions_are_kept_per_run() -> None:
 
 
 def _asks(after: Any) -> Any:
-    """A graph that asks, and then does something."""
+    """A graph that asks a question, and then works."""
 
     async def ask(state: MessagesState) -> None:
         interrupt("When?")
@@ -117,7 +117,7 @@ def _asks(after: Any) -> Any:
 
 
 async def _waits(graph: Any) -> tuple[House, str]:
-    """A run that waits, of which something is kept."""
+    """A run that waits and has a stored checkpoint."""
     house = await opened(graph)
     name = await house.start()
     (question,) = (await house.finished(name)).questions
@@ -134,7 +134,7 @@ async def test_what_is_kept_of_a_run_goes_with_its_log() -> None:
 
 
 async def test_a_checkpoint_waits_for_the_events_emitted_before_it() -> None:
-    """Else a crash between the two leaves a graph that has heard a reply which is in no log."""
+    """Otherwise a crash between the two leaves a graph that has received a reply which is in no log."""
     store = MemoryStore()
     await store.open()
     durable = asyncio.Event()
@@ -191,7 +191,7 @@ async def test_nothing_is_kept_of_a_run_that_has_ended(after: Any, end: t.RunEnd
 
 
 async def _grown(turns: int, *, below: bool) -> tuple[int, int]:
-    """What is kept, in bytes: in records and in memory; after so many calls of a tool or an agent."""
+    """The stored bytes, in records and in memory, after this many calls of a tool or an agent."""
 
     def find() -> str:
         """Find."""

@@ -1,4 +1,4 @@
-"""Agents of the OpenAI Agents SDK that hand the conversation over to one another."""
+"""Agents of the OpenAI Agents SDK that hand the conversation over to each other."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def test_a_handoff_continues_after_a_crash_and_a_pause() -> None:
         ask = (FOREVER,) if hang else (call("pay", amount=3),)
         expert = Agent(
             name="expert",
-            # handed over to with the whole conversation: its replies count after the other's
+            # it receives the complete conversation: its replies follow those of the other agent
             model=Scripted("expert", ((say("x"),), (call("look"),), ask, (say("done"),))),
             tools=[tool(look), tool(pay, needs_approval=True)],
         )

@@ -1,4 +1,4 @@
-"""Agents of the OpenAI Agents SDK stop and go on: for people, over restarts, inside each other."""
+"""Agents of the OpenAI Agents SDK stop and continue: for a person's decision, over restarts, nested."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pay(amount: int) -> str:
     return f"paid {amount}"
 
 
-# people
+# approvals
 
 
 async def test_a_tool_may_need_approval_depending_on_its_arguments() -> None:
@@ -123,7 +123,7 @@ async def test_a_clients_call_beside_one_that_waits_for_approval() -> None:
     await second.supervisor.close()
 
 
-# agents inside
+# nested agents
 
 
 async def test_a_failed_subagent_is_reported_by_its_tools_error_function() -> None:
@@ -151,12 +151,12 @@ async def test_agents_below_that_stream() -> None:
         heard.append(payload["event"].type)
 
     async def loose() -> str:
-        """Let one work and do not listen."""
+        """Start an agent and do not read its stream."""
         Runner.run_streamed(helper(), "go")
         return "left"
 
     async def strict() -> str:
-        """Listen to one."""
+        """Read the stream of an agent."""
         streamed = Runner.run_streamed(helper(), "go")
         pieces = [
             each.data.delta
@@ -192,7 +192,7 @@ async def test_cancel_stops_an_agent_below_that_streams() -> None:
     helper = Agent(name="helper", model=Scripted("helper", ((say("so"), FOREVER),)))
 
     async def loose() -> str:
-        """Let one work and do not listen."""
+        """Start an agent and do not read its stream."""
         Runner.run_streamed(helper, "go")
         await asyncio.Event().wait()
         return ""
@@ -208,7 +208,7 @@ async def test_cancel_stops_an_agent_below_that_streams() -> None:
     await house.supervisor.close()
 
 
-# going on
+# continuation
 
 
 async def test_what_only_the_model_server_understands_comes_back_after_a_crash() -> None:

@@ -1,4 +1,4 @@
-"""Replies of OpenAI Agents SDK models, whole, in pieces and broken off, on their way into the log."""
+"""Replies of OpenAI Agents SDK models, complete, in pieces and broken off, and their events in the log."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_a_model_that_does_not_stream() -> None:
             return self._stream()
 
         async def _stream(self) -> Any:
-            raise NotImplementedError  # as the SDK's models do that cannot stream
+            raise NotImplementedError  # the SDK's models that cannot stream do this
             yield
 
     state = await run(Agent(name="lead", model=Whole()))

@@ -1,4 +1,5 @@
-"""Agents of the OpenAI Agents SDK, run by its runner: what they are told, what is told of them."""
+"""Agents of the OpenAI Agents SDK, run by its runner: their input, and the events that describe their
+work."""
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ class TestOpenAIAgents(Contract):
         return OpenAIAgentsRuntime(agent(spec), spec.name)
 
 
-# what goes in
+# input
 
 
 async def test_a_request_becomes_input_instructions_and_settings() -> None:
@@ -132,7 +133,7 @@ async def test_context_is_made_from_the_request() -> None:
     await house.supervisor.close()
 
 
-# what comes out
+# output
 
 
 class Answer(BaseModel):
@@ -164,7 +165,7 @@ async def test_a_client_can_request_json_of_a_schema() -> None:
 
 async def test_the_sdks_own_limit_ends_the_run_early() -> None:
     def again() -> str:
-        """Go on."""
+        """Continue."""
         return "more"
 
     replies = tuple((call("again", n=n),) for n in range(11))
@@ -202,11 +203,11 @@ async def test_an_output_guardrail_ends_the_run_as_filtered() -> None:
     assert len(model.asked) == 1
 
 
-# nothing leaves
+# no trace leaves the process
 
 
 class Recorder(TracingProcessor):
-    """Hears of every trace and span that is not disabled."""
+    """Receives every trace and span that is not disabled."""
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
@@ -232,7 +233,7 @@ async def test_nothing_is_traced() -> None:
         return str((await Runner.run(helper, "Hi", run_config=config)).final_output)
 
     def in_a_thread() -> str:
-        """Ask it where nobody listens."""
+        """Ask it from a thread, without a configuration."""
         return str(asyncio.run(Runner.run(helper, "Hi")).final_output)
 
     replies = ((call("ask"), call("in_a_thread")), (say("ok"),))

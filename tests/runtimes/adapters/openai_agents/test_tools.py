@@ -1,4 +1,4 @@
-"""Tools of OpenAI Agents SDK agents: what they give, how they fail."""
+"""Tools of OpenAI Agents SDK agents: their results and their failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Agents of Pydantic AI stop and go on: for people, over restarts, inside each other."""
+"""Agents of Pydantic AI stop and continue: for a person's decision, over restarts, nested."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.pydantic_ai_agents import again, model, replies_given, run
 from tests.support.specs import until
 from tests.support.team import call, outputs, say, texts
 
-# people
+# approvals
 
 
 async def test_a_tool_may_request_approval_while_it_runs() -> None:
@@ -75,7 +75,7 @@ async def test_a_tool_may_put_its_result_off() -> None:
     await second.supervisor.close()
 
 
-# going on
+# continuation
 
 
 async def test_what_only_the_model_server_understands_comes_back_after_a_crash() -> None:

@@ -1,4 +1,4 @@
-"""Agents of Pydantic AI, run by Pydantic AI: what they are told, what is told of them."""
+"""Agents of Pydantic AI, run by Pydantic AI: their input, and the events that describe their work."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TestPydanticAI(Contract):
         return PydanticAIRuntime(agent(spec), spec.name)
 
 
-# what goes in
+# input
 
 
 async def test_a_request_becomes_prompt_history_and_instructions() -> None:
@@ -86,7 +86,7 @@ async def test_a_request_becomes_prompt_history_and_instructions() -> None:
     ]  # fmt: skip
 
 
-# what the model answers with
+# the form of the answer
 
 
 class Answer(BaseModel):
@@ -147,7 +147,7 @@ async def test_calls_that_reach_no_tool_are_answered_too() -> None:
 
 async def test_the_frameworks_own_limit_ends_the_run_early() -> None:
     def again() -> str:
-        """Go on."""
+        """Continue."""
         return "more"
 
     state = await run(Agent(model("lead", ((call("again"),),)), tools=[again]))
