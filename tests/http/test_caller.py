@@ -41,6 +41,9 @@ entry = "helper_tools:generator"
 [agents.graph]
 entry = "helper_tools:graph"
 
+[agents.remembers]
+entry = "helper_tools:remembers"
+
 [agents.pydantic]
 entry = "helper_tools:pydantic"
 
@@ -85,6 +88,8 @@ from agents import Agent as OpenAIAgent, Model, ModelResponse, RunContextWrapper
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.models.function import FunctionModel
 
@@ -107,6 +112,10 @@ def about(run):
 
 async def generator(run):
     assert about(run) == about(current_run())
+    memory = current_run().memory
+    before = await memory.get(["turns"], "last")
+    await memory.put(["turns"], "last", {"of": run.caller.user})
+    assert before is None or before.value == {"of": run.caller.user}
     yield json.dumps(about(run))
 
 
@@ -137,6 +146,19 @@ builder = StateGraph(MessagesState)
 builder.add_node("node", node)
 builder.add_edge(START, "node")
 graph = builder.compile()
+
+
+def remember(state, store: BaseStore):
+    """A node in a thread, which uses the store at once."""
+    known = [item.key for item in store.search(("names",))]
+    store.put(("names",), state["messages"][-1].text, {"x": 1})
+    return {"messages": [AIMessage(" ".join(known) or "none")]}
+
+
+builder = StateGraph(MessagesState)
+builder.add_node("node", remember)
+builder.add_edge(START, "node")
+remembers = builder.compile(store=InMemoryStore())
 
 
 async def says_deps(messages, info):
@@ -346,3 +368,20 @@ def test_an_mcp_server_gets_the_caller_of_each_call(server: ChildServer) -> None
             "meta": {"tenant": "acme", "user": user},
             "x-user": f"{quote(user)} of north",
         }
+
+
+def test_what_an_agent_remembers_is_its_users(server: ChildServer) -> None:
+    """Over conversations and a crash; another user has a memory of their own."""
+
+    def known(user: str, name: str) -> str:
+        body = {"model": "remembers", "input": name}
+        reply = httpx.post(server.url + "/v1/responses", json=body, headers=key(user), timeout=30)
+        text: str = reply.json()["output"][-1]["content"][0]["text"]
+        return text
+
+    assert known("ann", "Tom") == "none"
+    assert known("ann", "Eva") == "Tom"
+    server.kill()
+    server.start(fresh=True)
+    assert known("ann", "Ida") == "Eva Tom"
+    assert known("bob", "Uwe") == "none"

@@ -28,7 +28,8 @@ from tailrace.runs import (
 )
 from tailrace.runs.scrub import Readers
 from tailrace.runs.sweeping import confirm
-from tailrace.runtimes.contract import CHECKPOINTS
+from tailrace.runtimes import user_memory
+from tailrace.runtimes.contract import CHECKPOINTS, STATES
 
 READERS: Readers = {
     directory.BUCKET: directory.SHAPE.decode,
@@ -41,6 +42,8 @@ READERS: Readers = {
     submission.KEYS: submission.SHAPE.decode,
     submission.RETRIES: submission.SHAPE.decode,
     CHECKPOINTS: unpack_entry,
+    STATES: unpack_entry,
+    user_memory.BUCKET: unpack_entry,
 }
 
 

@@ -18,7 +18,8 @@ from tailrace.errors import ConfigError, LogError
 from tailrace.log import private, transfer
 from tailrace.log.transfer import TransferCounts
 from tailrace.runs import accounts, conversations, directory, submission, sweeping
-from tailrace.runtimes.contract import CHECKPOINTS
+from tailrace.runtimes import user_memory
+from tailrace.runtimes.contract import CHECKPOINTS, STATES
 
 BUCKETS = (
     tokens.BUCKET,
@@ -27,6 +28,8 @@ BUCKETS = (
     submission.KEYS,
     submission.RETRIES,
     CHECKPOINTS,
+    STATES,
+    user_memory.BUCKET,
     directory.BUCKET,
     sweeping.BUCKET,
 )

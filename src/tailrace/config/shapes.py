@@ -147,7 +147,8 @@ class AgentConfig(ConfigPart, frozen=True, kw_only=True):
 
     `approve` names the tools whose calls wait for a person's approval. `output_schema` is the JSON schema
     that its answers must fit. Its history is compacted at 0.8 of `context_tokens`. The `max_…` limits end a
-    run as incomplete; 0 is no limit.
+    run as incomplete; 0 is no limit. `keep_state` of an `entry`: whether a turn of a conversation continues
+    with the state that the agent of a framework had at the end of the turn before; by default it does.
     """
 
     model: str = ""
@@ -163,6 +164,7 @@ class AgentConfig(ConfigPart, frozen=True, kw_only=True):
     output_schema: dict[str, Any] = {}
     context_tokens: int = 0
     max_turns: int | None = None
+    keep_state: bool | None = None
     max_tool_calls: int = 0
     max_tokens: int = 0
     max_seconds: float = 0.0

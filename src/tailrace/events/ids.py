@@ -91,6 +91,12 @@ def run_suffix(any_id: str) -> str | None:
     return match[1] if match and _SUFFIX.fullmatch(match[1]) else None
 
 
+def run_of(any_id: str) -> str:
+    """The suffix of the run in the id of a run, of a turn, or of an item; `""` for any other id."""
+    position = item_position(any_id)
+    return run_suffix(any_id) or (position[0] if position is not None else "")
+
+
 def item_position(any_id: str) -> tuple[str, int] | None:
     """(run suffix, ordinal) of the id of an item, or of a request about it; None when it is none of ours."""
     match = _ITEM.fullmatch(any_id)

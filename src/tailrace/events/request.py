@@ -111,11 +111,13 @@ LOCAL_CALLER = RunCaller()
 class RunRequest(Canonical, frozen=True, kw_only=True):
     """One request for a run.
 
-    `agent` is the id of what runs, `model` the name the client used. `history` holds the items of the
-    earlier turns, resolved when the run began, so that the run needs no other log to continue. `session` and
-    `client_names` (`called` in JSON) are the client's own names for the conversation and for this turn,
-    where it has such. `headers` are those that `[server] run_headers` allows, by name in lower case; `fields`
-    are fields that the client added to the body, on surfaces where it may.
+    `agent` is the id of what runs, `model` the name the client used. `history` holds the items of the earlier
+    turns, resolved when the run began, so that the run needs no other log to continue. `session` and
+    `client_names` (`called` in JSON) are the client's own names for the conversation and for this turn, where
+    it has such. `previous_run` is the suffix of the completed run whose state this one continues, and
+    `history_differs` says that the history may be another than the one that the state has. `headers` are
+    those that `[server] run_headers` allows, by name in lower case; `fields` are fields that the client added
+    to the body, on surfaces where it may.
     """
 
     agent: str
@@ -135,5 +137,7 @@ class RunRequest(Canonical, frozen=True, kw_only=True):
     truncation: str = ""
     include: tuple[str, ...] = ()
     caller: RunCaller = LOCAL_CALLER
+    previous_run: str = ""
+    history_differs: bool = False
     headers: dict[str, str] = {}
     fields: dict[str, Json] = {}

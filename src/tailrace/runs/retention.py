@@ -25,7 +25,7 @@ from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import BUCKET, Directory, RunRecord, Status, create, decode
 from tailrace.runs.settings import HOUR, RunSettings
 from tailrace.runs.writer import Clock
-from tailrace.runtimes.contract import CHECKPOINTS
+from tailrace.runtimes.contract import CHECKPOINTS, STATES
 
 logger = logging.getLogger("tailrace.runs")
 
@@ -169,16 +169,21 @@ class Sweeper:
         """Delete a run's log, and the other data of its runtime."""
         await self._store.log.drop([run])
         await self.forget_kept(run)
+        await self._forget(STATES, run)
 
     async def forget_kept(self, run: str) -> None:
         """Delete the checkpoints of a run's runtime: no attempt will use them."""
-        while checkpoints := [
+        await self._forget(CHECKPOINTS, run)
+
+    async def _forget(self, bucket: str, run: str) -> None:
+        """Delete the records of a run in a bucket."""
+        while keys := [
             record.key
-            for record in await self._store.records.scan(CHECKPOINTS, after=f"{run}/")
+            for record in await self._store.records.scan(bucket, after=f"{run}/")
             if record.key.startswith(f"{run}/")
         ]:
-            for key in checkpoints:
-                await self._store.records.delete(CHECKPOINTS, key)
+            for key in keys:
+                await self._store.records.delete(bucket, key)
 
 
 _STATUS: dict[type[RunEnd], Status] = {

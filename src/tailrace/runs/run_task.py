@@ -29,8 +29,9 @@ from tailrace.runs.accounts import Tell
 from tailrace.runs.bounded import BoundedSink, RunBounds
 from tailrace.runs.directory import RunRecord
 from tailrace.runs.writer import RunWriter
-from tailrace.runtimes.contract import Repeats, RunContext, Runtime
+from tailrace.runtimes.contract import CheckpointRecords, Repeats, RunContext, Runtime
 from tailrace.runtimes.current import CURRENT, CurrentRun
+from tailrace.runtimes.user_memory import UserMemory
 
 logger = logging.getLogger("tailrace.runs")
 
@@ -55,10 +56,12 @@ class RunTask:
         writer: RunWriter,
         spend: Callable[[Usage, Tell], None],
         bounds: RunBounds,
+        records: CheckpointRecords,
         turn: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`spend` counts a model call and reports the limit that is reached, then or a little later; `turn`
-        waits until the work may begin."""
+        waits until the work may begin;
+        `records` have the memories of users."""
         self.record = record
         self.settled = self.left = False
         self.leaving: asyncio.TimerHandle | None = None
@@ -67,6 +70,7 @@ class RunTask:
         self._runtime = runtime
         self._context = RunContext(record.run, BoundedSink(writer, bounds, self._too_large))
         self._spend = spend
+        self._records = records
         self._turn = turn
         self._reached_limit = self._stopped = ""
         if record.budgets:
@@ -195,7 +199,9 @@ class RunTask:
         if not isinstance(self._runtime, Repeats):
             self.writer.add(abandoning.replies(self.writer.state))
         _current.set(self)
-        CURRENT.set(CurrentRun(ids.run_id(self.record.run), self._context.request))
+        request = self._context.request
+        memory = UserMemory(self._records, request.caller)
+        CURRENT.set(CurrentRun(ids.run_id(self.record.run), request, memory))
         self._driving = True
         try:
             await self._runtime.run(self._context)

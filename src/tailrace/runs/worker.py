@@ -290,7 +290,8 @@ class Worker:
         runtime = self._runtimes[record.agent]
         spend = partial(self._accounts.spend, record.budgets)
         turn = None if alone is None else partial(self._suspects.turn, record.run, writer, alone)
-        live = RunTask(record, runtime, writer, spend, self._settings.bounds, turn)
+        bounds, records = self._settings.bounds, self._store.records
+        live = RunTask(record, runtime, writer, spend, bounds, records, turn)
         self._live[record.run] = live
         live.task = asyncio.create_task(self._work(live), name=f"run {record.run}")
         return live

@@ -153,7 +153,12 @@ class Repeats(Protocol):
 
 
 CHECKPOINTS = "kept"
-"""The bucket for data of runtimes besides the log, under keys `<run>/…`; it is deleted with the log."""
+"""The bucket for data of runtimes besides the log, under keys `<run>/…`; it is deleted when the run ends."""
+
+
+STATES = "states"
+"""The bucket for the state that a run leaves to the next turn of its conversation, under keys `<run>/…`; it
+is deleted with the log of the run."""
 
 
 class CheckpointRecord(Protocol):
@@ -168,6 +173,8 @@ class CheckpointRecord(Protocol):
 
 class CheckpointRecords(Protocol):
     """The part of a store's records (`log/contract.py`) that a runtime may use."""
+
+    def get(self, bucket: str, key: str, /) -> Awaitable[CheckpointRecord | None]: ...
 
     def put(self, bucket: str, key: str, value: bytes, /) -> Awaitable[object]: ...
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from tailrace.events.items import Json
 from tailrace.events.request import RunCaller, RunRequest
+from tailrace.runtimes.user_memory import UserMemory
 
 
 class AboutRequest:
@@ -42,10 +43,12 @@ class AboutRequest:
 
 
 class CurrentRun(Struct, AboutRequest, frozen=True):
-    """A run as the code of its agent sees it: its id, and the request that started it."""
+    """A run as the code of its agent sees it: its id, the request that started it, and the memory of its
+    user."""
 
     id: str
     request: RunRequest
+    memory: UserMemory
 
 
 CURRENT: ContextVar[CurrentRun | None] = ContextVar("tailrace.current_run", default=None)

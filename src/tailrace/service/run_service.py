@@ -37,7 +37,7 @@ from tailrace.service.projection import Projections
 from tailrace.service.readers import ReaderLimits
 from tailrace.service.stored_runs import StoredRuns
 from tailrace.service.subscription import Subscription
-from tailrace.service.turns import References, with_history, with_references
+from tailrace.service.turns import References, with_history, with_references, with_thread
 from tailrace.service.views import View
 
 CLIENT = "a client"
@@ -136,8 +136,12 @@ class RunService(Struct, frozen=True):
     async def _start(
         self, caller: Caller, request: RunRequest, body: bytes, *, whole: bool, key: str
     ) -> tuple[str, bool]:
-        if not whole:
+        if whole:
+            request = msgspec.structs.replace(request, history_differs=True)
+        else:
             request = await with_history(self.runs, request, caller.owner)
+        if request.previous_run:
+            request = await with_thread(self.runs, request, caller.owner)
         if fault := objection(self.runs.supervisor.runtime(request.agent), request):
             raise BadRequest(
                 f"The schema for the answer cannot be used: {fault}.",

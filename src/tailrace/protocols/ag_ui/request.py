@@ -12,6 +12,7 @@ from typing import Literal
 from msgspec import Struct
 
 from tailrace.errors import BadRequest
+from tailrace.events import ids
 from tailrace.events.items import Item, Json
 from tailrace.events.request import RunRequest, Settings, ToolSpec
 from tailrace.protocols.ag_ui.messages import decode_messages
@@ -21,6 +22,7 @@ from tailrace.protocols.fields import (
     as_list,
     as_object,
     body_object,
+    objects,
     only,
     optional,
     text,
@@ -87,6 +89,7 @@ def decode(body: bytes) -> RunAgentInput:
         ),
         session=names.thread,
         client_names=names.run,
+        previous_run="" if resume else _previous_run(fields),
         fields=without_empty({name: fields.get(name) for name in ("forwardedProps", "context")}),
     )
     return RunAgentInput(request, resume, (*history, *new))
@@ -119,6 +122,16 @@ def _resume(fields: Object, where: str) -> Resume:
             param=f"{where}.status",
         )
     return Resume(text(fields, "interruptId", where), status, fields.get("payload"), where)
+
+
+def _previous_run(fields: Object) -> str:
+    """The run that wrote the last message of an assistant: the new run continues its state."""
+    ids_of_replies = [
+        str(each.get("id"))
+        for each in objects(fields.get("messages"))
+        if each.get("role") == "assistant"
+    ]
+    return ids.run_of(ids_of_replies[-1]) if ids_of_replies else ""
 
 
 def _context(fields: Object) -> str:

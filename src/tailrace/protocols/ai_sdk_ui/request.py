@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from tailrace.errors import BadRequest
+from tailrace.events import ids
 from tailrace.events.items import Item, Json
 from tailrace.events.request import RunRequest, Settings, ToolSpec
 from tailrace.protocols.ai_sdk_ui import messages, wire
@@ -89,6 +90,7 @@ def decode(body: bytes) -> SendUiMessages:
         instructions=optional(fields, "system", str, default=""),
         settings=Settings(tools=_tools(fields), origin=SURFACE),
         session=chat,
+        previous_run=_previous_run(messages),
         client_names=last.id if last.role == "assistant" else "",
         include=(wire.APPROVALS,) if knows else (),
         fields={name: value for name, value in fields.items() if name not in _OWN_FIELDS},
@@ -110,6 +112,13 @@ def _new(decoded_messages: list[DecodedMessage]) -> tuple[tuple[Item, ...], tupl
     count = last.outputs if last.role == "assistant" else len(last.items)
     cut = len(last.items) - count
     return (*past, *last.items[:cut]), last.items[cut:]
+
+
+def _previous_run(decoded_messages: Sequence[DecodedMessage]) -> str:
+    """The run that wrote the last message of the assistant before the new one: the new turn continues its
+    state, also if the user has edited the question that followed it."""
+    before = [each.id for each in decoded_messages[:-1] if each.role == "assistant"]
+    return ids.run_of(before[-1]) if before else ""
 
 
 def _agent(fields: Object) -> str:

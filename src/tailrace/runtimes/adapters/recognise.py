@@ -25,19 +25,26 @@ AGENT_KINDS = (
 Build = Callable[..., Runtime]
 
 
-def runtime_for(thing: object, name: str, max_turns: int | None = None) -> Runtime:
-    """The runtime for a user's agent; `max_turns` if its adapter has such a limit. Raises `ConfigError` for
-    any other object."""
+OPTIONS = {
+    # an option of the configuration: the error for an agent whose adapter does not have it
+    "max_turns": "it has no max_turns; limit it in its own code",
+    "keep_state": "it has no keep_state: it keeps nothing between turns but the conversation",
+}
+
+
+def runtime_for(thing: object, name: str, **options: object) -> Runtime:
+    """The runtime for a user's agent, with those of `OPTIONS` that are not None. Raises `ConfigError` for any
+    other object, and for an option that its adapter does not have."""
+    options = {option: value for option, value in options.items() if value is not None}
     for kind in type(thing).__mro__:
         package = kind.__module__.partition(".")[0]
         if package in FRAMEWORKS:
             adapter = _adapter(*FRAMEWORKS[package])
-            if max_turns is None:
-                return adapter(thing, name)
-            if "max_turns" in inspect.signature(adapter).parameters:
-                return adapter(thing, name, max_turns=max_turns)
-    if max_turns is not None:
-        raise ConfigError("it has no max_turns; limit it in its own code")
+            for option in options.keys() - inspect.signature(adapter).parameters.keys():
+                raise ConfigError(OPTIONS[option])
+            return adapter(thing, name, **options)
+    for option in options:
+        raise ConfigError(OPTIONS[option])
     if isinstance(thing, Runtime) and not inspect.isclass(thing):
         return thing
     wrong = fault_of(thing)

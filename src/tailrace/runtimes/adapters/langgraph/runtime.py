@@ -14,18 +14,25 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import msgspec
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, RemoveMessage
 from langgraph.errors import GraphRecursionError
+from langgraph.graph.message import (  # pyright: ignore[reportMissingTypeStubs]
+    REMOVE_ALL_MESSAGES,
+)
+from langgraph.store.memory import InMemoryStore
 
 from tailrace.errors import ConfigError, LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest
+from tailrace.runtimes.adapters.journal import ThreadStates
 from tailrace.runtimes.adapters.langgraph import anatomy, patches
 from tailrace.runtimes.adapters.langgraph.invocation import Graphs, LangGraphInvocation
+from tailrace.runtimes.adapters.langgraph.memory import UserStore
 from tailrace.runtimes.adapters.langgraph.messages import request_messages
 from tailrace.runtimes.adapters.langgraph.saver import INTERRUPT, Saver
 from tailrace.runtimes.adapters.playback import SCOPE, Scope
 from tailrace.runtimes.contract import RunContext, RuntimeCheckpoints
+from tailrace.runtimes.current import current_run
 from tailrace.runtimes.foreign import refusal
 from tailrace.runtimes.node_lifecycle import ending, opening
 
@@ -34,13 +41,16 @@ assert patches  # imported for its patches
 logger = logging.getLogger("tailrace.runtimes")
 Make = Callable[[RunRequest], Any]
 MAX_TURNS = 100
+KIND = "langgraph"
+"""The kind of the state that a graph leaves to the next turn."""
 SHOWN = ("todos", "files")
 """The fields of deep agents' state besides messages, shown as custom events of these names."""
 
 
 class LangGraphRuntime:
     """Runs `graph`. `input` makes its input from a request, `context` its run-time context. More than
-    `max_turns` model replies of one of its graphs end the run as incomplete."""
+    `max_turns` model replies of one of its graphs end the run as incomplete. Each turn of a conversation
+    continues with the state that the graph had at the end of the turn before, unless not `keep_state`."""
 
     resumes: bool = True
     repeats: bool = True
@@ -53,6 +63,7 @@ class LangGraphRuntime:
         input: Make | None = None,
         context: Make | None = None,
         max_turns: int = MAX_TURNS,
+        keep_state: bool = True,
     ) -> None:
         if not isinstance(graph, anatomy.Pregel):
             kind = type(graph).__name__
@@ -65,6 +76,7 @@ class LangGraphRuntime:
         self._input = input
         self._context = context
         self._max_turns = max_turns
+        self._keep_state = keep_state
         self._store: RuntimeCheckpoints | None = None
 
     def registry(self) -> Sequence[t.AgentEntry]:
@@ -80,10 +92,17 @@ class LangGraphRuntime:
         context.emit(opening(context.state, self._name))
         saver = Saver(self._store.records, context.run, context.flush)
         await saver.open()
+        states = ThreadStates(self._store.records)
+        previous_run = context.request.previous_run if self._keep_state else ""
+        if saver.is_new and (state := await states.load(previous_run, KIND)) is not None:
+            await saver.adopt(state)
         before: set[str] = set()
         while True:
             graphs = Graphs(context, saver, self._name, self._max_turns)
             if await self._work(graphs):
+                if self._keep_state:
+                    exact = not graphs.has_client_calls
+                    await states.save(context.run, KIND, saver.thread_state(exact=exact))
                 context.emit(ending(context.state))
                 return
             again = graphs.people.answered_interrupts()
@@ -118,6 +137,8 @@ class LangGraphRuntime:
         saver.answers = graphs.people.answers()
         graph = copy.copy(self._graph)
         graph.checkpointer = saver
+        if graph.store is None or type(graph.store) is InMemoryStore:
+            graph.store = UserStore(current_run().memory)
         config: Any = {
             "configurable": {**caller_fields(request), "thread_id": graphs.context.run},
             "metadata": dict(request.metadata),
@@ -125,7 +146,7 @@ class LangGraphRuntime:
         options: dict[str, Any] = {"stream_mode": ["updates", "custom"], "durability": "sync"}
         if self._context is not None:
             options["context"] = self._context(request)
-        input = None if saver.has_checkpoint else self._input_of(request)
+        input = None if saver.has_checkpoint else self._input_of(request, saver)
         stopped = False
         async for mode, data in cast("Any", graph).astream(input, config, **options):
             await graphs.context.room()
@@ -152,10 +173,16 @@ class LangGraphRuntime:
             await main.conclude(messages[-1])
         return True
 
-    def _input_of(self, request: RunRequest) -> Any:
-        return (
-            {"messages": request_messages(request)} if self._input is None else self._input(request)
-        )
+    def _input_of(self, request: RunRequest, saver: Saver) -> Any:
+        """The input of a new run. The messages of a graph that continues a conversation are its own, unless
+        the client's history is another: then they are replaced."""
+        if self._input is not None:
+            return self._input(request)
+        if not saver.is_continued:
+            return {"messages": request_messages(request)}
+        if saver.is_exact and not request.history_differs and not request.instructions:
+            return {"messages": request_messages(msgspec.structs.replace(request, history=()))}
+        return {"messages": [RemoveMessage(REMOVE_ALL_MESSAGES), *request_messages(request)]}
 
 
 def caller_fields(request: RunRequest) -> dict[str, Any]:

@@ -17,14 +17,14 @@ channel the last value. Older ones are deleted when a checkpoint is written, wit
 tasks that it completes. A channel that is stored as differences needs its history back to its last value:
 the framework names such channels in a checkpoint's metadata (`DELTAS`).
 
-A `Journal` is the entries of one run in a store's records: durable in the order in which they were made,
-and deleted by their subject.
+The state that a graph had at the end of a run is the beginning of the next turn (`thread_state`, `adopt`):
+its checkpoints are copied, as if one thread had continued.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -37,59 +37,9 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Interrupt
 
-from tailrace.events.versions import pack_entry, unpack_entry
-from tailrace.runtimes.contract import CHECKPOINTS, CheckpointRecords
-
-Flush = Callable[[], Awaitable[None]]
-"""Waits until all emitted events of the run are durable."""
-
-
-class Journal:
-    """The entries of `run`."""
-
-    def __init__(self, records: CheckpointRecords, run: str, flush: Flush) -> None:
-        self._records = records
-        self.flush = flush
-        self._start = f"{run}/"
-        self._count = 0
-        self._about: dict[Hashable, list[str]] = {}
-
-    async def load(self) -> list[tuple[str, Any]]:
-        """All entries, each with the key of its record."""
-        entries: list[tuple[str, Any]] = []
-        after = self._start
-        while page := await self._records.scan(CHECKPOINTS, after=after):
-            mine = [record for record in page if record.key.startswith(self._start)]
-            for record in mine:
-                entries.append((record.key, unpack_entry(record.value)))
-                self._count = int(record.key.removeprefix(self._start))
-            after = page[-1].key
-            if len(mine) < len(page):
-                break
-        return entries
-
-    async def add(self, entry: Any, about: Hashable = None) -> None:
-        """Store an entry after the events that were emitted before; returns when it is durable."""
-        await self.flush()
-        await self.put(entry, about)
-
-    def put(self, entry: Any, about: Hashable) -> Awaitable[object]:
-        """Store an entry at once; resolves when it is durable."""
-        self._count += 1
-        key = f"{self._start}{self._count:010}"
-        self.index(key, about)
-        return self._records.put(CHECKPOINTS, key, pack_entry(entry))
-
-    def index(self, key: str, about: Hashable) -> None:
-        """Remember the subject of a loaded entry."""
-        if about is not None:
-            self._about.setdefault(about, []).append(key)
-
-    def forget(self, about: Hashable) -> Awaitable[object]:
-        """Remove all entries about a subject."""
-        keys = self._about.pop(about, [])
-        return asyncio.gather(*(self._records.delete(CHECKPOINTS, key) for key in keys))
-
+from tailrace.errors import ModelFailed
+from tailrace.runtimes.adapters.journal import MAX_STATE, Flush, Journal, state_too_large
+from tailrace.runtimes.contract import CheckpointRecords
 
 INTERRUPT, RESUME = "__interrupt__", "__resume__"
 DELTAS = "counters_since_delta_snapshot"
@@ -108,6 +58,9 @@ class Saver(InMemorySaver):
         self.approvals: dict[str, list[int]] = {}
         self.single: set[str] = set()
         self.read: dict[int, int] = {}
+        self.is_new = True
+        self.is_exact = False
+        self._thread_ids: frozenset[str] = frozenset()
         self._results: dict[int, tuple[str, bytes]] = {}
         self._owners: dict[str, Task] = {}
         self._journal = Journal(records, run, flush)
@@ -117,36 +70,78 @@ class Saver(InMemorySaver):
 
     async def open(self) -> None:
         """Load the entries of an earlier process."""
-        for key, (kind, *entry) in await self._journal.load():
-            match kind, entry:
-                case "value", [space, channel, version, value]:
-                    self.blobs[(self._run, space, channel, version)] = _typed_value(value)
-                    self._journal.index(key, (space, channel, version))
-                case "checkpoint", [space, id, (state, metadata, parent)]:
-                    checkpoint = (_typed_value(state), _typed_value(metadata), parent)
-                    self.storage[self._run][space][id] = checkpoint
-                    self._journal.index(key, (space, id))
-                case "writes", [space, id, writes]:
-                    self._journal.index(key, (space, id))
-                    for task, index, channel, value, path in writes:
-                        write = (task, channel, _typed_value(value), path)
-                        self.writes[(self._run, space, id)][(task, index)] = write
-                        self._own(
-                            channel, self.serde.loads_typed(_typed_value(value)), (space, id, task)
-                        )
-                case "asked", [id, numbers, single]:
-                    self._add_approvals(id, numbers, single=single)
-                case "result", [number, value]:
-                    self._results[number] = _typed_value(value)
-                case "read", [number, answers]:
-                    self.read[number] = answers
-                case _:
-                    raise AssertionError(kind)
+        for key, entry in await self._journal.load():
+            self._fill(entry)
+            self._journal.index(key, _subject(entry))
+            self.is_new = False
+
+    def _fill(self, entry: Sequence[Any]) -> None:
+        """Put a stored entry into the framework's memory."""
+        match entry:
+            case ["value", space, channel, version, value]:
+                self.blobs[(self._run, space, channel, version)] = _typed_value(value)
+            case ["checkpoint", space, id, (state, metadata, parent)]:
+                checkpoint = (_typed_value(state), _typed_value(metadata), parent)
+                self.storage[self._run][space][id] = checkpoint
+            case ["writes", space, id, writes]:
+                for task, index, channel, value, path in writes:
+                    write = (task, channel, _typed_value(value), path)
+                    self.writes[(self._run, space, id)][(task, index)] = write
+                    self._own(
+                        channel, self.serde.loads_typed(_typed_value(value)), (space, id, task)
+                    )
+            case ["asked", id, numbers, single]:
+                self._add_approvals(id, numbers, single=single)
+            case ["result", number, value]:
+                self._results[number] = _typed_value(value)
+            case ["read", number, answers]:
+                self.read[number] = answers
+            case ["adopted", exact, ids]:
+                self.is_exact, self._thread_ids = exact, frozenset(ids)
+            case _:
+                raise AssertionError(entry[0])
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether there is a checkpoint to continue from."""
-        return bool(self.storage[self._run][""])
+        """Whether there is a checkpoint of this run to continue from."""
+        return any(id not in self._thread_ids for id in self.storage[self._run][""])
+
+    # the thread
+
+    @property
+    def is_continued(self) -> bool:
+        """Whether the graph has the state of the turn before."""
+        return bool(self._thread_ids)
+
+    def thread_state(self, *, exact: bool) -> Any:
+        """The state for the next turn. `exact`: the graph's own messages are the whole conversation."""
+        entries: list[Any] = []
+        for space, checkpoints in self.storage[self._run].items():
+            for id, checkpoint in checkpoints.items():
+                entries.append(("checkpoint", space, id, checkpoint))
+                rows = [
+                    (task, index, channel, value, path)
+                    for (task, index), (_, channel, value, path) in self.writes[
+                        (self._run, space, id)
+                    ].items()
+                ]
+                if rows:
+                    entries.append(("writes", space, id, rows))
+        for (_, space, channel, version), value in self.blobs.items():
+            entries.append(("value", space, channel, version, value))
+        return [exact, entries]
+
+    async def adopt(self, state: Any) -> None:
+        """Begin with the state of the turn before (`thread_state`); returns when that is durable: the turn
+        before may expire while this one works."""
+        exact, entries = state
+        ids = [entry[2] for entry in entries if entry[0] == "checkpoint"]
+        await self._journal.flush()
+        writes: list[Awaitable[object]] = []
+        for entry in [*entries, ["adopted", exact, ids]]:
+            self._fill(entry)
+            writes.append(self._journal.put(entry, _subject(entry)))
+        await asyncio.gather(*writes)
 
     async def keep_approvals(self, id: str, numbers: list[int], *, single: bool) -> None:
         """Store that an interrupt requests approval of these calls, or of a `single` one."""
@@ -199,7 +194,7 @@ class Saver(InMemorySaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        after = super().put(config, checkpoint, metadata, new_versions)
+        after = self._put(config, checkpoint, metadata, new_versions)
         self._wait(self._keep_checkpoint(after, new_versions))
         return after
 
@@ -210,9 +205,43 @@ class Saver(InMemorySaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        after = super().put(config, checkpoint, metadata, new_versions)
+        after = self._put(config, checkpoint, metadata, new_versions)
         await self._keep_checkpoint(after, new_versions)
         return after
+
+    def _put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Put a checkpoint into the framework's memory. Raises `ModelFailed` for a state that cannot be
+        stored, with the name of its key."""
+        values = checkpoint["channel_values"]
+        try:
+            after = super().put(config, checkpoint, metadata, versions)
+        except (
+            Exception
+        ) as error:  # of the serializers of the framework and of the state's own types
+            for key, value in values.items():
+                if fault := self._storing_fault(value):
+                    text = f"The state's key {key!r} cannot be stored: {fault}."
+                    raise ModelFailed(text, code="state_not_storable") from error
+            raise
+        sizes: dict[str, int] = {}
+        for (_, _, channel, _), (_, data) in self.blobs.items():
+            sizes[channel] = sizes.get(channel, 0) + len(data)
+        if (size := sum(sizes.values())) > MAX_STATE:
+            raise state_too_large(size, max(sizes, key=lambda channel: sizes[channel]))
+        return after
+
+    def _storing_fault(self, value: object) -> str:
+        try:
+            self.serde.dumps_typed(value)
+        except Exception as error:
+            return f"{type(value).__name__}: {type(error).__name__}"
+        return ""
 
     def put_writes(
         self,
@@ -341,3 +370,14 @@ def _is_task_of(space: str, above: str) -> bool:
     is named without its tasks (`checkpointer=True`) and continues in the next step."""
     start = f"{above}|" if above else ""
     return space != above and space.startswith(start) and ":" in space[len(start) :]
+
+
+def _subject(entry: Sequence[Any]) -> Any:
+    """The subject of an entry of a thread's state, as it is indexed when it is loaded."""
+    match entry:
+        case ["value", space, channel, version, _]:
+            return (space, channel, version)
+        case ["checkpoint" | "writes", space, id, _]:
+            return (space, id)
+        case _:
+            return None

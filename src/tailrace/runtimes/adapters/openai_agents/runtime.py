@@ -8,6 +8,7 @@ They are observed where every run begins (`patches.py`).
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, cast
 
@@ -31,23 +32,27 @@ from tailrace.errors import ConfigError, LimitReached, ModelFailed
 from tailrace.events import types as t
 from tailrace.events.request import RunRequest
 from tailrace.protocols.secrets import scrub
+from tailrace.runtimes.adapters.journal import Journal, ThreadStates
 from tailrace.runtimes.adapters.openai_agents import patches
 from tailrace.runtimes.adapters.openai_agents.invocation import OpenAIAgentsInvocation
 from tailrace.runtimes.adapters.openai_agents.items import request_input
 from tailrace.runtimes.adapters.playback import play, scope
-from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.contract import RunContext, RuntimeCheckpoints
 from tailrace.runtimes.foreign import refusal
 from tailrace.runtimes.node_lifecycle import ending, opening
 
 logger = logging.getLogger("tailrace.agents")
 
 MAX_MESSAGE = 500
+KIND, FIRST = "openai_agents", "first_agent"
+"""The kind of the state that an agent leaves to the next turn; the entry that names a run's first agent."""
 Make = Callable[[RunRequest], Any]
 
 
 class OpenAIAgentsRuntime:
     """Runs `agent`. `context` makes the run's context object from its request; `max_turns` and
-    `run_config` are the runner's. A call of a tool named in `retry` that a crash cut off is made again.
+    `run_config` are the runner's. A call of a tool named in `retry` that a crash cut off is made again. The
+    next turn of a conversation begins with the agent that answered last, unless not `keep_state`.
     """
 
     resumes: bool = True
@@ -62,6 +67,7 @@ class OpenAIAgentsRuntime:
         max_turns: int | None = DEFAULT_MAX_TURNS,
         run_config: RunConfig | None = None,
         retry: Collection[str] = (),
+        keep_state: bool = True,
     ) -> None:
         if not isinstance(agent, Agent):
             raise ConfigError(
@@ -71,29 +77,84 @@ class OpenAIAgentsRuntime:
         self._name = name
         self._context = context
         self._retry = frozenset(retry)
+        self._keep_state = keep_state
+        self._store: RuntimeCheckpoints | None = None
         self._options = {"max_turns": max_turns, "run_config": run_config}
 
     def registry(self) -> Sequence[t.AgentEntry]:
         return (t.AgentEntry(t.MAIN, self._name),)
 
+    def keep_in(self, store: RuntimeCheckpoints) -> None:
+        """The store of the agents that answered last."""
+        self._store = store
+
     async def run(self, context: RunContext) -> None:
+        agent = await self._first_agent(context)
+        last_agents: list[Agent[Any]] = []
         context.emit(opening(context.state, self._name))
-        if await play(context, self._run, _failure):
+
+        async def run(request: RunRequest) -> None:
+            last_agents.append(await self._run(request, agent))
+
+        if await play(context, run, _failure):
+            if self._store is not None and self._keep_state and last_agents:
+                name = last_agents[-1].name
+                await ThreadStates(self._store.records).save(context.run, KIND, name)
             context.emit(ending(context.state))
 
-    async def _run(self, request: RunRequest) -> None:
+    async def _first_agent(self, context: RunContext) -> Agent[Any]:
+        """The agent that answered the turn before, if it is one of the agents of `handoffs`; the same in
+        every attempt, although the turn before may expire meanwhile."""
+        previous_run = context.request.previous_run
+        if self._store is None or not self._keep_state or not previous_run:
+            return self._agent
+        journal = Journal(self._store.records, context.run, context.flush)
+        entries = await journal.load()
+        if entries:
+            name = entries[0][1][1]
+        else:
+            name = await ThreadStates(self._store.records).load(previous_run, KIND) or ""
+            await journal.add((FIRST, name))
+        return agents_by_handoff(self._agent).get(name, self._agent)
+
+    async def _run(self, request: RunRequest, agent: Agent[Any]) -> Agent[Any]:
+        """Returns the agent that answered."""
         place = scope()
         if place is None:
             raise AssertionError("a run has a scope")
-        invocation = OpenAIAgentsInvocation(place, self._agent, self._retry)
+        invocation = OpenAIAgentsInvocation(place, agent, self._retry)
         options = {**self._options, "context": self._context(request) if self._context else None}
         result = await patches.run_with_tap(
-            invocation, AgentRunner(), self._agent, request_input(request), options
+            invocation, AgentRunner(), agent, request_input(request), options
         )
         if result.interruptions:
             raise ModelFailed(
                 "The agent waits for an approval of a tool that does not run here; it cannot be requested."
             )
+        return result.last_agent
+
+
+def agents_by_handoff(agent: Agent[Any]) -> dict[str, Agent[Any]]:
+    """An agent and all agents that it can hand over to, by name; of two with one name the nearer one. A
+    handoff that only its own function resolves is not among them."""
+    by_name: dict[str, Agent[Any]] = {}
+    waiting = deque([agent])
+    while waiting:
+        each = waiting.popleft()
+        if each.name in by_name:
+            continue
+        by_name[each.name] = each
+        for handoff in each.handoffs:
+            target = handoff if isinstance(handoff, Agent) else _target(handoff)
+            if target is not None:
+                waiting.append(target)
+    return by_name
+
+
+def _target(handoff: Any) -> Agent[Any] | None:
+    """The agent of a `Handoff` object, to which it has a weak reference."""
+    reference = getattr(handoff, "_agent_ref", None)
+    return reference() if reference is not None else None
 
 
 def _failure(error: BaseException) -> BaseException:  # noqa: C901 - one arm per kind of failure
