@@ -229,9 +229,11 @@ class Saver(InMemorySaver):
                     text = f"The state's key {key!r} cannot be stored: {fault}."
                     raise ModelFailed(text, code="state_not_storable") from error
             raise
-        sizes: dict[str, int] = {}
-        for (_, _, channel, _), (_, data) in self.blobs.items():
-            sizes[channel] = sizes.get(channel, 0) + len(data)
+        space = _place(after)["checkpoint_ns"]
+        sizes = {
+            channel: len(self.blobs.get((self._run, space, channel, version), ("", b""))[1])
+            for channel, version in checkpoint["channel_versions"].items()
+        }
         if (size := sum(sizes.values())) > MAX_STATE:
             raise state_too_large(size, max(sizes, key=lambda channel: sizes[channel]))
         return after
