@@ -28,6 +28,7 @@ CLASSES = classes(TREES)
 PUBLIC_NAMES = {"Custom"}
 """Classes whose name is public in two places: a tool of a request, and an event of an agent's author."""
 TERMS = {
+    "nostream",
     "mcp_tool_result",
     "tool_result",
     "ack_wait",

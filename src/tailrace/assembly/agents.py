@@ -51,7 +51,13 @@ def entry(name: str, agent: AgentConfig) -> Runtime:
     where = f"[agents.{name}] entry {agent.entry!r}"
     thing = import_object(where, agent.entry)
     try:
-        return runtime_for(thing, name, max_turns=agent.max_turns, keep_state=agent.keep_state)
+        return runtime_for(
+            thing,
+            name,
+            max_turns=agent.max_turns,
+            keep_state=agent.keep_state,
+            answer_nodes=agent.answer_nodes or None,
+        )
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
 

@@ -186,6 +186,7 @@ def _check_maker(where: str, agent: AgentConfig, reader: ConfigReader) -> None:
             description=agent.description,
             max_turns=agent.max_turns,
             keep_state=agent.keep_state,
+            answer_nodes=agent.answer_nodes,
         )
         for field in agent.__struct_fields__:
             if getattr(agent, field) != getattr(plain, field):
@@ -194,8 +195,9 @@ def _check_maker(where: str, agent: AgentConfig, reader: ConfigReader) -> None:
         missing = f"unknown model {agent.model!r}" if agent.model else "needs a model or an entry;"
         hint = nearest(agent.model, reader.names["models"])
         reader.fault(f"[{where}] {missing}{hint}", where, "model")
-    if agent.keep_state is not None and not agent.entry:
-        reader.fault(f"[{where}] keep_state is for an agent with an entry", where, "keep_state")
+    for key in ("keep_state", "answer_nodes"):
+        if getattr(agent, key) not in (None, ()) and not agent.entry:
+            reader.fault(f"[{where}] {key} is for an agent with an entry", where, key)
     for tool in agent.tools:
         if not PATH.fullmatch(tool):
             reader.fault(f"[{where}] tool {tool!r} must be 'module:function'", where, "tools", tool)

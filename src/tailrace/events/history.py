@@ -89,13 +89,26 @@ def input_heard(
     return input_during(state.resumptions[after:], node)
 
 
+def answering_agents(state: RunState) -> set[str]:
+    """The main agent, and the agents that speak in its place: agents in a node of its graph, which no call
+    started. The answer of an agent that a call started is the output of the call."""
+    with_call = {id for ids in state.dispatches.values() for id in ids}
+    speakers = (entry.id for entry in state.registry if entry.kind == "main")
+    return {MAIN, *(id for id in speakers if id not in with_call)}
+
+
 def _replies(state: RunState, agent: str, after: int) -> list[tuple[int, list[ItemState]]]:
-    """An agent's replies after number `after`: where each begins in the run, and its items."""
-    by_reply: dict[int, tuple[int, list[ItemState]]] = {}
+    """An agent's replies after number `after`: where each begins in the run, and its items. Replies of agents
+    that speak in the place of the main agent are among its own."""
+    agents = answering_agents(state) if agent == MAIN else {agent}
+    by_reply: dict[tuple[str, int], tuple[int, list[ItemState]]] = {}
     for number, item in enumerate(state.items):
-        if item.agent == agent and item.reply > after and not item.abandoned:
-            by_reply.setdefault(item.reply, (number, []))[1].append(item)
-    return [by_reply[reply] for reply in sorted(by_reply)]
+        least = after if item.agent == agent else 0
+        if item.agent in agents and item.reply > least and not item.abandoned:
+            by_reply.setdefault((item.agent, item.reply), (number, []))[1].append(item)
+    if agents == {agent}:
+        return [by_reply[key] for key in sorted(by_reply)]
+    return sorted(by_reply.values(), key=lambda reply: reply[0])
 
 
 def as_known(state: RunState, later: RunState) -> RunState:

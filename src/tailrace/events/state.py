@@ -66,8 +66,12 @@ class RunState:
 
     @property
     def finish(self) -> t.Finish:
-        """The reason why the model of the main agent stopped last."""
-        return self.finishes.get(t.MAIN) or self.finishes.get(t.NO_AGENT, "stop")
+        """The reason why the last model that speaks to the user stopped."""
+        speakers = [entry.id for entry in self.registry if entry.kind == "main"]
+        for agent in reversed(self.finishes):
+            if agent in (t.MAIN, *speakers):
+                return self.finishes[agent]
+        return self.finishes.get(t.NO_AGENT, "stop")
 
     @property
     def asking(self) -> bool:
@@ -274,6 +278,7 @@ class RunState:
         if any((item.node, item.agent) == source for item in self.open.values()):
             raise IllegalEvent(f"usage: {draft.agent!r} still has an open item")
         self.stalls = 0
+        self.finishes.pop(draft.agent, None)  # the last one is that of the last reply
         self.finishes[draft.agent] = payload.finish
         self.contexts[draft.agent] = payload.input + payload.output
         name = draft.agent or draft.node  # what no agent says, its node does

@@ -23,6 +23,8 @@ from tailrace.events.request import RunRequest
 ItemKind = Literal["message", "reasoning", "tool_call", "provider", "image", "audio"]
 RunsOn = Literal["client", "server", "mcp", "provider"]
 AgentKind = Literal["main", "subagent", "tool"]
+Purpose = Literal["reply", "compaction", "internal"]
+"""What a model call is for: a reply, a summary, or a result that only the code of the agent reads."""
 Ending = Literal["completed", "incomplete", "failed", "cancelled"]
 Finish = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -312,7 +314,7 @@ class Usage(Base, frozen=True, tag="usage"):
     finish: Finish = "stop"
     cost: float | None = None
     response_id: str = ""
-    purpose: Literal["reply", "compaction"] = "reply"
+    purpose: Purpose = "reply"
     reason: str = ""
     stop_sequence: str = ""
     details: dict[str, Json] = {}

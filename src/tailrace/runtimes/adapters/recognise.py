@@ -28,6 +28,7 @@ Build = Callable[..., Runtime]
 OPTIONS = {
     # an option of the configuration: the error for an agent whose adapter does not have it
     "max_turns": "it has no max_turns; limit it in its own code",
+    "answer_nodes": "it has no answer_nodes: only a LangGraph graph has nodes",
     "keep_state": "it has no keep_state: it keeps nothing between turns but the conversation",
 }
 

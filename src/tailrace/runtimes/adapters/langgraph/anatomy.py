@@ -7,6 +7,7 @@ tools into the same form.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, TypeAlias, cast
 
 from langchain_core.language_models import BaseChatModel
@@ -22,6 +23,8 @@ FREE = (None, "auto", "any", "required")
 """Choices that do not name a tool."""
 
 RETRY = "retry"
+END, NO_STREAM = "__end__", "nostream"
+"""The framework's names: of the end of a graph, and of the tag of models that are not streamed."""
 DEFAULT_NAME = "LangGraph"
 """The framework's name of a graph without a name."""
 
@@ -70,6 +73,46 @@ def argument_schema(graph: Graph, name: str) -> Json:
 def answer_tools(graph: Graph, model_tools: set[str]) -> set[str]:
     """The tools of a model whose call is the answer in a structured form."""
     return model_tools - runnable(graph) if "structured_response" in _channels(graph) else set()
+
+
+def answering_nodes(graph: Graph) -> set[str]:
+    """The nodes of a graph after which it may end: an agent in such a node speaks to the user. One that
+    always hands its result to another node does not, as the workers of a supervisor."""
+    builder = getattr(graph, "builder", None)
+    if builder is None:
+        return set()
+    targets: dict[str, set[str]] = {name: set() for name in builder.nodes}
+    for start, end in builder.edges:
+        targets.setdefault(start, set()).add(end)
+    for starts, end in builder.waiting_edges:
+        for start in starts:
+            targets.setdefault(start, set()).add(end)
+    for name, branches in builder.branches.items():
+        for branch in branches.values():
+            targets.setdefault(name, set()).update((branch.ends or {END: END}).values())
+    return {name for name, node in builder.nodes.items() if _may_end(node, targets[name])}
+
+
+def _may_end(node: Any, targets: set[str]) -> bool:
+    """Whether a graph may end after a node with these static targets. Its commands (`ends`) may go
+    elsewhere: a graph in a node (of a swarm) ends without one, a function that declares them does not."""
+    if END in targets or END in node.ends:
+        return True
+    return not targets and (not node.ends or isinstance(node.runnable, Pregel))
+
+
+def is_internal(graph: Graph, options: dict[str, Any], tags: Collection[str]) -> bool:
+    """Whether a model call is no answer to the user: its author says so (`nostream`), or the model must reply
+    in a structured form that only the graph reads."""
+    if NO_STREAM in tags:
+        return True
+    if "structured_response" in _channels(graph):
+        return False
+    names = tool_names(options)
+    must_call = options.get("tool_choice") not in (None, "auto", "none")
+    return bool(options.get("response_format")) or (
+        must_call and bool(names) and not names & runnable(graph)
+    )
 
 
 def is_repeatable(tool: BaseTool) -> bool:

@@ -8,9 +8,9 @@ every attempt.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -18,6 +18,7 @@ from langchain_core.tools import BaseTool
 from langgraph.types import Command, Interrupt
 
 from tailrace.errors import LimitReached
+from tailrace.events import history
 from tailrace.events import types as t
 from tailrace.events.item_state import ItemState
 from tailrace.events.items import Json
@@ -38,8 +39,18 @@ Result = TypeVar("Result")
 class Graphs(PlaybackTeam):
     """The state that the graphs of a run share."""
 
-    def __init__(self, context: RunContext, saver: Saver, name: str, max_turns: int) -> None:
+    def __init__(
+        self,
+        context: RunContext,
+        saver: Saver,
+        name: str,
+        max_turns: int,
+        answer_nodes: Collection[str] = (),
+    ) -> None:
+        """`answer_nodes`: the nodes of the main graph that speak to the user; empty for those after which it
+        may end."""
         super().__init__(context)
+        self.answer_nodes = frozenset(answer_nodes)
         self.max_turns = max_turns
         self.saver = saver
         self.name = name
@@ -68,23 +79,48 @@ class Graphs(PlaybackTeam):
             future.cancel()
 
 
+class ModelCallContext(NamedTuple):
+    """A model call before its reply: its metadata, its options, its tags."""
+
+    about: dict[str, Any]
+    options: dict[str, Any]
+    tags: frozenset[str]
+
+
 class OpenModelCall:
     """A model call in progress: its place, and the reply that records it. `reply` is None for calls that
-    clients do not see."""
+    clients do not see; `purpose` is what they are for."""
 
-    def __init__(self, task: str, count: int, model: str, reply: LangGraphReply | None) -> None:
+    def __init__(
+        self,
+        task: str,
+        count: int,
+        model: str,
+        reply: LangGraphReply | None,
+        purpose: t.Purpose = "reply",
+    ) -> None:
         self.task = task
         self.count = count
         self.key = f"{task}#{count}"
         self.model = model
         self.reply = reply
+        self.purpose: t.Purpose = purpose
 
 
 class LangGraphInvocation(Member):
-    """A graph at work; without one, the models that a tool calls itself."""
+    """A graph at work, in node `node` of another one; without a graph, the models that a tool calls itself.
+    In a node that speaks to the user it answers the client, as the main graph does."""
 
-    def __init__(self, scope: Scope, name: str, graph: anatomy.Graph | None) -> None:
-        super().__init__(scope, name)
+    def __init__(
+        self, scope: Scope, name: str, graph: anatomy.Graph | None, node: str = ""
+    ) -> None:
+        outside = scope.member
+        self.answers_client = outside is None or (
+            scope.call is None
+            and graph is not None
+            and cast("LangGraphInvocation", outside)._speaks_in(node)
+        )
+        super().__init__(scope, name, "main" if self.answers_client else "subagent")
         self.graphs = cast("Graphs", scope.team)
         self._graph = graph
         self._floor = Floor()
@@ -92,12 +128,21 @@ class LangGraphInvocation(Member):
         self._tool_errors: dict[int, str] = {}
         self._alone: dict[int, LangGraphInvocation] = {}
 
+    def _speaks_in(self, node: str) -> bool:
+        """Whether an agent in a node of this graph speaks to the user."""
+        if not self.answers_client or self._graph is None:
+            return False
+        if self.is_main and self.graphs.answer_nodes:
+            return node in self.graphs.answer_nodes
+        return node in anatomy.answering_nodes(self._graph)
+
     # models
 
     async def before_reply(
-        self, messages: Sequence[BaseMessage], about: dict[str, Any], model_tools: set[str]
+        self, messages: Sequence[BaseMessage], call: ModelCallContext
     ) -> AIMessage | OpenModelCall:
         """Called before a model call: the reply, if the log has it."""
+        about, model_tools = call.about, anatomy.tool_names(call.options)
         self.catch_up(messages)
         await self.stop_before_client_calls()
         task = f"{about.get('langgraph_step')}{about.get('langgraph_path')}"
@@ -106,7 +151,11 @@ class LangGraphInvocation(Member):
         model = str(about.get("ls_model_name") or "")
         if about.get("lc_source") == "summarization":
             self.emit(t.CompactionStarted("context"))
-            return OpenModelCall(task, count, model, None)
+            return OpenModelCall(task, count, model, None, "compaction")
+        if self._graph is not None and anatomy.is_internal(self._graph, call.options, call.tags):
+            key = f"{self.id} {task}#{count}"
+            internal = self.graphs.saver.internal_reply(key)
+            return internal or OpenModelCall(task, count, model, None, "internal")
         if items := self._reply_at(f"{task}#{count}"):
             contents = [item.content for item in items if item.content is not None]
             return self._without_client_calls(reply_message(contents, in_same_run=True))
@@ -121,14 +170,21 @@ class LangGraphInvocation(Member):
             answers=anatomy.answer_tools(graph, model_tools - client) if graph is not None else (),
         )
         recorder = self.reply_recorder()
-        reply = LangGraphReply(self.state, self._floor, recorder, self.emit, tools)
+        node = str(about.get("langgraph_node") or "")
+        explicit = self.is_main and bool(self.graphs.answer_nodes) and bool(node)
+        thinks = explicit and node not in self.graphs.answer_nodes
+        reply = LangGraphReply(
+            self.state, self._floor, recorder, self.emit, tools, as_reasoning=thinks
+        )
         return OpenModelCall(task, count, model, reply)
 
     async def after_reply(self, call: OpenModelCall, message: AIMessage) -> AIMessage:
         """The model has replied; returns the part of it that the graph may see."""
         if call.reply is None:
             cost = usage(message, call.model, calls=False)
-            self.emit(msgspec.structs.replace(cost, purpose="compaction"))
+            self.emit(msgspec.structs.replace(cost, purpose=call.purpose))
+            if call.purpose == "internal":
+                await self.graphs.saver.keep_internal_reply(f"{self.id} {call.key}", message)
             return message
         call.reply.finish(message, call.key, call.model)
         await call.reply.finished.wait()
@@ -146,7 +202,8 @@ class LangGraphInvocation(Member):
         """The graph's last message; recorded as a separate reply, unless this agent's log has it."""
         if not text_of(message) or message.tool_calls or self._has_said(message):
             return
-        call = await self.before_reply((), {"langgraph_step": "end"}, set())
+        at_end = ModelCallContext({"langgraph_step": "end"}, {}, frozenset())
+        call = await self.before_reply((), at_end)
         if isinstance(call, OpenModelCall):
             await self.after_reply(call, message)
 
@@ -177,8 +234,11 @@ class LangGraphInvocation(Member):
         return []
 
     def _has_said(self, message: AIMessage) -> bool:
+        speakers = history.answering_agents(self.state) if self.is_main else {self.id}
         return any(
-            item.agent == self.id and _reply_details(item).get("id") == message.id
+            item.agent in speakers
+            and item.started.kind != "reasoning"
+            and _reply_details(item).get("id") == message.id
             for item in self.state.items
         )
 

@@ -24,10 +24,11 @@ from langgraph.errors import GraphBubbleUp, GraphInterrupt
 
 from tailrace import hooks
 from tailrace.runtimes.adapters.langgraph import anatomy
-from tailrace.runtimes.adapters.langgraph.anatomy import tool_names, with_client_options
+from tailrace.runtimes.adapters.langgraph.anatomy import with_client_options
 from tailrace.runtimes.adapters.langgraph.invocation import (
     Graphs,
     LangGraphInvocation,
+    ModelCallContext,
     OpenModelCall,
 )
 from tailrace.runtimes.adapters.langgraph.messages import with_late_inputs
@@ -70,7 +71,8 @@ def _begin(place: Scope, graph: anatomy.Graph, config: Any) -> LangGraphInvocati
     else:
         about = ensure_config(config).get("metadata") or {}
         name = anatomy.name_of(graph) or str(about.get("langgraph_node") or "graph")
-    member = LangGraphInvocation(place, name, graph)
+    node = str((ensure_config(config).get("metadata") or {}).get("langgraph_node") or "")
+    member = LangGraphInvocation(place, name, graph, node)
     SCOPE.reset(member.start())
     return member
 
@@ -204,7 +206,8 @@ async def _before(
     if place.call is not None:
         agent = agent.alone(place)
     about = dict(getattr(manager, "metadata", None) or {})
-    return agent, await agent.before_reply(messages, about, tool_names(options))
+    call = ModelCallContext(about, options, frozenset(getattr(manager, "tags", None) or ()))
+    return agent, await agent.before_reply(messages, call)
 
 
 async def _after(agent: LangGraphInvocation, call: OpenModelCall, result: ChatResult) -> ChatResult:

@@ -68,8 +68,12 @@ class LangGraphReply:
         recorder: ReplyRecorder,
         say: Say,
         tools: ToolRoles,
+        *,
+        as_reasoning: bool = False,
     ) -> None:
+        """`as_reasoning`: the text is shown as reasoning, because its node does not speak to the user."""
         self._state = state
+        self._as_reasoning = as_reasoning
         self._floor = floor
         self._recorder = recorder
         self._say = recorder.emit
@@ -131,6 +135,7 @@ class LangGraphReply:
     def _piece(self, kind: t.ItemKind, text: str) -> None:
         if not text:
             return
+        kind = "reasoning" if self._as_reasoning else kind
         if self._open is None or self._open[0] != kind:
             self._close_text()
             self._open = (kind, self._start(t.ItemStarted(self._recorder.next_number(), kind)))
@@ -184,7 +189,7 @@ class LangGraphReply:
         if self._open is not None:
             ends.add(self._open[1])
         answer = any(self._is_answer(number) for number in self._by_id.values())
-        fields = details(message, key, answer=answer)
+        fields = details(message, key, answer=answer or self._as_reasoning)
         for number in sorted(ends):
             last = number == max(ends)
             self._say(t.ItemCompleted(number, details=fields if last else {}))

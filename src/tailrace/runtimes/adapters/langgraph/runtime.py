@@ -50,7 +50,12 @@ SHOWN = ("todos", "files")
 class LangGraphRuntime:
     """Runs `graph`. `input` makes its input from a request, `context` its run-time context. More than
     `max_turns` model replies of one of its graphs end the run as incomplete. Each turn of a conversation
-    continues with the state that the graph had at the end of the turn before, unless not `keep_state`."""
+    continues with the state that the graph had at the end of the turn before, unless not `keep_state`.
+
+    `answer_nodes` are the nodes whose models and agents speak to the user; other nodes' texts are reasoning,
+    their agents subagents. By default an agent speaks in a node after which the graph may end, and a
+    model in every node, but not with the tag `nostream` or in a structured form that only the graph reads.
+    """
 
     resumes: bool = True
     repeats: bool = True
@@ -64,6 +69,7 @@ class LangGraphRuntime:
         context: Make | None = None,
         max_turns: int = MAX_TURNS,
         keep_state: bool = True,
+        answer_nodes: Sequence[str] = (),
     ) -> None:
         if not isinstance(graph, anatomy.Pregel):
             kind = type(graph).__name__
@@ -77,6 +83,9 @@ class LangGraphRuntime:
         self._context = context
         self._max_turns = max_turns
         self._keep_state = keep_state
+        if unknown := [node for node in answer_nodes if node not in pregel.nodes]:
+            raise ConfigError(f"{name}: answer_nodes: the graph has no node {unknown[0]!r}")
+        self._answer_nodes = tuple(answer_nodes)
         self._store: RuntimeCheckpoints | None = None
 
     def registry(self) -> Sequence[t.AgentEntry]:
@@ -98,7 +107,7 @@ class LangGraphRuntime:
             await saver.adopt(state)
         before: set[str] = set()
         while True:
-            graphs = Graphs(context, saver, self._name, self._max_turns)
+            graphs = Graphs(context, saver, self._name, self._max_turns, self._answer_nodes)
             if await self._work(graphs):
                 if self._keep_state:
                     exact = not graphs.has_client_calls

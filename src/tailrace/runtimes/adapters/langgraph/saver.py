@@ -27,6 +27,7 @@ import asyncio
 from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, cast
 
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     ChannelVersions,
@@ -61,6 +62,7 @@ class Saver(InMemorySaver):
         self.is_new = True
         self.is_exact = False
         self._thread_ids: frozenset[str] = frozenset()
+        self._internal_replies: dict[str, tuple[str, bytes]] = {}
         self._results: dict[int, tuple[str, bytes]] = {}
         self._owners: dict[str, Task] = {}
         self._journal = Journal(records, run, flush)
@@ -94,6 +96,8 @@ class Saver(InMemorySaver):
                 self._add_approvals(id, numbers, single=single)
             case ["result", number, value]:
                 self._results[number] = _typed_value(value)
+            case ["internal", key, value]:
+                self._internal_replies[key] = _typed_value(value)
             case ["read", number, answers]:
                 self.read[number] = answers
             case ["adopted", exact, ids]:
@@ -158,6 +162,16 @@ class Saver(InMemorySaver):
         """Store the result of a call whose text is not all of it."""
         self._results[number] = self.serde.dumps_typed(result)
         await self._journal.add(("result", number, self._results[number]))
+
+    async def keep_internal_reply(self, key: str, message: AIMessage) -> None:
+        """Store the reply of a model call that is not in the log, so that it is not repeated."""
+        self._internal_replies[key] = self.serde.dumps_typed(message)
+        await self._journal.add(("internal", key, self._internal_replies[key]))
+
+    def internal_reply(self, key: str) -> AIMessage | None:
+        """Such a reply, None if it was not stored."""
+        data = self._internal_replies.get(key)
+        return None if data is None else cast("AIMessage", self.serde.loads_typed(data))
 
     async def keep_read(self, number: int, answers: int) -> None:
         """Store that a call continues with this number of answers: from here on it may have effects."""
