@@ -32,7 +32,7 @@ from tests.support.forks import forking
 ROUND = 100
 """Kills of one round: then everybody comes to an end, and all that was seen is compared."""
 MOST_TOLD = 40
-"""Faults: who has found so many looks for no more."""
+"""Faults: after this many the search stops."""
 SETTLE_SECONDS = 6.0
 MOST_MEMORY = 400_000_000
 MORE_MEMORY = 64_000_000
@@ -81,7 +81,7 @@ class Campaign:
             say(f"{done.total()} kills; {dict(self._auditor.figures)}")
 
     async def siege(self, seconds: float) -> None:
-        """Hostile bytes while others go on; and what is left of it."""
+        """Hostile bytes while other clients work, and the state that they leave."""
         await asyncio.to_thread(self._restart)
         await self._load(min(seconds, 10.0), 0)
         before = await self._quiet()
@@ -137,7 +137,7 @@ class Campaign:
             return await Probe(self._victim).sample(session)
 
     async def _audit(self) -> None:
-        """What is shown is read from disk, by a process that has just begun."""
+        """The final state is read from disk, by a process that has just started."""
         await asyncio.to_thread(self._restart)
         stories, self._customers.stories = self._customers.stories, []
         await self._auditor.check(stories)

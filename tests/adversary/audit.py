@@ -102,7 +102,7 @@ class Auditor:
         self._given_up: set[str] = set()
 
     async def check(self, stories: Sequence[Story]) -> None:
-        """All of it, when nobody else asks."""
+        """The complete stream, while no other client reads it."""
         await self.settled()
         effects = effects_of(self._effects)
         self.wrong += repeated(effects)
@@ -111,7 +111,7 @@ class Auditor:
         self.figures["effects"] = effects.total()
 
     async def settled(self) -> None:
-        """Wait until all runs have ended: also those that nobody waits for, of clients that went away."""
+        """Wait until all runs have ended, also those whose client left."""
         until = time.monotonic() + SETTLE_SECONDS
         while (still := await self._open()) and time.monotonic() < until:
             await asyncio.sleep(0.1)

@@ -17,7 +17,7 @@ AGENTS = (("walker", "walk"), ("lead", "send two"), ("talker", "say"))
 
 
 class Customer:
-    """Somebody who does one thing; writes down what they see."""
+    """A client that does one thing and records what it receives."""
 
     def __init__(self, wire: Wire, story: Story, chance: random.Random) -> None:
         self.wire = wire
@@ -26,7 +26,7 @@ class Customer:
         self._keys = 0
 
     def text(self, begin: str = "say") -> str:
-        """Something to say that nobody else says."""
+        """A text that no other client sends."""
         return f"{begin} {self.story.mark} {' '.join(self.chance.choices(WORDS, k=6))}"
 
     def errand(self) -> tuple[str, str]:
@@ -192,7 +192,7 @@ async def _job(customer: Customer, agent: str, text: str) -> None:
 
 
 def native_question(run: str) -> tuple[Asked, Resume]:
-    """All of a job, and how its client goes on: by the id of the last event."""
+    """A complete job, and how its client resumes: by the id of the last event."""
     path = f"/jobs/job_{run}/stream"
 
     def resume(tape: Tape) -> tuple[Asked, int] | None:

@@ -27,7 +27,7 @@ class Sample(Struct, frozen=True):
 
 
 class Probe:
-    """Samples a server for as long as it is told to."""
+    """Samples a server until it is stopped."""
 
     def __init__(self, victim: Victim) -> None:
         self._victim = victim

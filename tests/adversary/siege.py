@@ -1,7 +1,5 @@
-"""Hostile bytes: connections without end, bodies that are almost right, credentials that are none.
-
-Nobody who sends them may be told a 500, and nobody else may notice: `Pulse` is one who looks.
-"""
+"""Hostile bytes: connections without end, bodies that are almost right, invalid credentials. Their senders
+must not get a 500, and other clients must not notice: `Pulse` is a client that checks it."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ from tests.support.hostile import ENDLESS, Hostile, attack, packed
 MOST = 3_000_000
 STATUS = re.compile(rb"HTTP/1\.[01] (\d\d\d) ")
 ALLOWED = ("501", "503")
-"""What may be told of the statuses from 500 on: not implemented, and come again."""
+"""The statuses from 500 on that are allowed: not implemented, and try again."""
 
 _MESSAGES: list[Any] = [{"role": "user", "content": "say hello"}]
 GOOD: dict[str, Any] = {
@@ -101,7 +99,7 @@ def body(path: str, chance: random.Random) -> bytes:
 
 
 class Siege:
-    """Who sends all that. `said` counts what they were told, `wrong` is what nobody may be told."""
+    """The sender of all that. `said` counts the replies, `wrong` has those that no client may get."""
 
     def __init__(self, victim: Victim, chance: random.Random) -> None:
         self._victim = victim

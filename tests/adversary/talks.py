@@ -16,7 +16,7 @@ TURNS = 3
 
 
 def _talk(customer: Customer) -> Talk:
-    """A talk under the client's own name for it, which nobody else uses."""
+    """A conversation under the client's own name for it, which no other client uses."""
     talk = Talk("")
     customer.story.talks.append(talk)
     return talk

@@ -1,7 +1,5 @@
-"""How a client asks: again until it is answered, and from where it was when a stream breaks off.
-
-What no client may be told (a 500, a refusal of what is there, silence) is kept in `wrong`.
-"""
+"""How a client sends requests: it retries until it gets a reply, and resumes a stream where it broke off.
+Replies that no client may get (a 500, a refusal of something that exists, silence) are kept in `wrong`."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ Resume = Callable[[Tape], tuple[Asked, int] | None]
 
 
 class Answer:
-    """A status, and what came with it."""
+    """A status, and the reply that came with it."""
 
     def __init__(self, status: int, body: bytes, run: str) -> None:
         self.status = status
@@ -134,7 +132,7 @@ class Wire:
 
 
 def take(piece: Piece, data: bytes, end: bytes) -> bytes:
-    """Add whole frames, without heartbeats; returns what is not whole yet."""
+    """Add complete frames, without heartbeats; returns the incomplete rest."""
     *whole, rest = data.split(end)
     for each in whole:
         kept = b"\n".join(line for line in each.split(b"\n") if line and not line.startswith(b":"))

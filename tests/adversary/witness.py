@@ -36,7 +36,7 @@ class Tape(Struct):
 
     @property
     def frames(self) -> list[bytes]:
-        """What the client holds: of what came twice the later, which must be the same."""
+        """What the client holds: of frames that arrived twice the later, which must be the same."""
         held: list[bytes] = []
         for piece in self.pieces:
             held[piece.first : piece.first + len(piece.frames)] = piece.frames
@@ -44,7 +44,8 @@ class Tape(Struct):
 
 
 class Talk(Struct):
-    """A conversation whose turns are each said back: what was said, where the whole reply came."""
+    """A conversation whose turns are each repeated by the model: the texts sent, where the complete reply
+    arrived."""
 
     conversation: str
     said: list[str] = field(default_factory=list)
@@ -52,7 +53,7 @@ class Talk(Struct):
 
 
 class Story(Struct):
-    """All of what one customer did at a time: nobody else's runs and marks may show in it."""
+    """All that one customer did at a time: runs and markers of others must not appear in it."""
 
     name: str
     mark: str

@@ -1,7 +1,5 @@
-"""The server that is attacked: its agents, what they say, and tools that write down what they do.
-
-Steps are short: a model's reply that a crash cuts off is asked for again, so a long one might never end.
-"""
+"""The server under attack: its agents, their texts, and tools that record their effects. Steps are short: a
+model's reply that a crash cuts off is requested again, so a long one might never end."""
 
 from __future__ import annotations
 

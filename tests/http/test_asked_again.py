@@ -1,4 +1,4 @@
-"""A yes that is asked for again after a crash: the yes from before the crash does not count for it."""
+"""Approval of a call is requested again after a crash: the approval from before the crash does not apply."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Sent = tuple[str, Any]
 
 
 class Asked:
-    """The run, and how one surface shows that it is asked for a yes, and takes it."""
+    """The run, and how one surface shows that approval is requested, and takes the answer."""
 
     def __init__(self, server: ChildServer) -> None:
         self.url = server.url

@@ -1,4 +1,4 @@
-"""A server that wants keys: who comes in on which surface, and how strangers are told."""
+"""A server that requires keys: which callers each surface admits, and the errors that others get."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_revoked_token_is_worth_nothing(server: ChildServer, keys: dict[str, s
 
 
 def test_a_stream_ends_with_the_key_that_opened_it(tmp_path: Path) -> None:
-    """The run goes on, and who has a good key reads it to its end."""
+    """The run continues, and a caller with a valid key reads it to its end."""
     with running(tmp_path, server='data = "data"\nheartbeat_seconds = 0.1') as child:
         good, bad = (_tailrace(child.folder, "token", "create", name) for name in ("1", "2"))
         listed = _tailrace(child.folder, "token", "list").splitlines()

@@ -16,7 +16,7 @@ MOST = 100
 
 
 class Sending:
-    """A client that has sent nearly all of a body, and says what comes next when it is told."""
+    """A client that has sent nearly all of a body, and sends the rest on request."""
 
     def __init__(self, size: int) -> None:
         self._next: asyncio.Queue[dict[str, Any]] = asyncio.Queue()

@@ -1,4 +1,4 @@
-"""Bounds on what comes in: bodies that are small and hold too much, heads that do not end."""
+"""Bounds on input: bodies that are small and contain too much, heads that do not end."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_long_path_has_bounds_too(server: ChildServer) -> None:
 
 
 def test_requests_after_each_other_and_a_body_of_many_pieces(server: ChildServer) -> None:
-    """The bounds are those of one head: not of what follows it, nor of all heads of a connection."""
+    """The bounds apply to one head: not to the bytes after it, nor to all heads of a connection."""
     body = msgspec.json.encode({"agent": "echo", "input": "x" * 300_000})
     head = b"POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n" % len(body)
     pad = b"a: " + b"x" * 40_000 + b"\r\n"

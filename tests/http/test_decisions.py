@@ -308,7 +308,7 @@ def test_ag_ui_describes_the_decisions(team: ChildServer) -> None:
 
 @pytest.mark.parametrize("user", ["ann", ""])
 def test_the_log_names_the_user_who_decided(tmp_path: Path, user: str) -> None:
-    """By the user, or by the id of a token without one; a client cannot name anybody else."""
+    """By the user, or by the id of a token without one; a client cannot name another person."""
     server = team_server(tmp_path).start()
     try:
         wants_keys(server)

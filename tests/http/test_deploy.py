@@ -1,4 +1,4 @@
-"""One process after the other: nothing is lost, nobody is told anything that is not so."""
+"""One process after the other: nothing is lost, and no client gets a false statement."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def team(tmp_path: Path, forks: Forks) -> Generator[ChildServer, None, None]:
 
 
 class Paused:
-    """A run that waits for a yes to `order(what="hat")`, or for a colour."""
+    """A run that waits for approval of `order(what="hat")`, or for a colour."""
 
     def __init__(self, server: ChildServer, asked: str) -> None:
         self.url = server.url

@@ -1,5 +1,5 @@
-"""Model servers that never come to an end, before a real server: whatever they send without end, the run ends
-as incomplete, what came before is kept, and memory, the event loop and a cancel are as ever."""
+"""Model servers that never end, before a real server: whatever they send without end, the run ends as
+incomplete, the output so far is kept, and memory, the event loop and a cancel behave as usual."""
 
 from __future__ import annotations
 

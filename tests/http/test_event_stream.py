@@ -56,7 +56,7 @@ class Ticking(EventStream):
 
 
 class Stuck:
-    """A stream whose log answers when it is told to."""
+    """A stream whose log answers on request."""
 
     def __init__(self) -> None:
         self.answers = asyncio.Event()

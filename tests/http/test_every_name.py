@@ -72,7 +72,7 @@ def test_a_run_has_every_name(server: ChildServer, begun: str, watched: str) -> 
         seen = _some(client, path, 900)
         again = _some(client, path + "&after=1", 100)
         way = CANCELS.get(watched, CANCELS["native"])
-        if watched == "ui" and begun != "ui":  # nobody named it as a chat
+        if watched == "ui" and begun != "ui":  # no request has named it as a chat
             way = CANCELS["native"]
         cancelled = client.post(way(run, chat))
         assert cancelled.status_code == 200, cancelled.text

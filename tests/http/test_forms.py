@@ -1,5 +1,5 @@
-"""Who asks with Anthropic's version is answered in their form on every route of a model's surfaces; what
-nobody knows to ask is refused by name on the routes that are ours."""
+"""A request with Anthropic's version header gets errors in Anthropic's form on every route of a model's
+surfaces; unknown parameters are refused by name on the routes that are ours."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_described_parameters_are_accepted(ask: Ask, route: str) -> None:
 
 
 def test_every_route_of_ours_is_among_these(ask: Ask) -> None:
-    """A new one is ours, or stands here as somebody else's."""
+    """A new route is ours, or is listed here as that of another vendor."""
     paths: Any = ask("GET", "/openapi.json").json["paths"]
     found = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     others = ("/v1/", "/agent/", "/healthz", "/readyz")  # a probe may add what it likes

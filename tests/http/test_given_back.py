@@ -1,10 +1,8 @@
-"""What a model server must get back comes back by whatever way a client keeps a turn.
-
-Of a chat server (its thought, the signature of a call) by a Responses client: all of the output, what Codex
-keeps of it, ids alone, or the response's id. Of a Messages or a Responses server by a Chat client, that gives
-back the whole message; where it does not, its tool loop goes on without thinking. The servers here refuse
-what the real ones refuse, in their words.
-"""
+"""What a model server must get back comes back by whatever way a client keeps a turn. Of a chat server (its
+thought, the signature of a call) by a Responses client: all of the output, the part that Codex keeps, ids
+alone, or the response's id. Of a Messages or a Responses server by a Chat client that returns the complete
+message; where it does not, its tool loop continues without thinking. The servers here refuse what the real
+ones refuse, in their words."""
 
 from __future__ import annotations
 
@@ -139,7 +137,7 @@ EXPECTED = (
     "`thinking` is enabled, a final `assistant` message must start with a thinking block."
 )
 PASSED_BACK = "The `content[].thinking` in the thinking mode must be passed back to the API."
-"""Of DeepSeek's Messages servers, which think unless they are told not to."""
+"""Of DeepSeek's Messages servers, which think unless a request turns it off."""
 
 
 def _thinks(words: str, *, always: bool = False) -> Any:

@@ -102,7 +102,7 @@ def _logging(file: io.StringIO, bounded: RateLimit) -> tuple[logging.Logger, log
     handler.addFilter(bounded)
     log = logging.Logger(
         "tests.logs"
-    )  # nobody else's: what others capture of it cannot all be sent on
+    )  # no other reader's: what others capture of it cannot all be sent on
     log.addHandler(handler)
     return log, handler
 

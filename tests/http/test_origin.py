@@ -1,4 +1,4 @@
-"""Web pages that nobody allowed."""
+"""Web pages that the configuration does not allow."""
 
 from __future__ import annotations
 

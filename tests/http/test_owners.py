@@ -1,8 +1,6 @@
-"""Whose is it: every route with every kind of id, asked by everybody.
-
-The routes are read from the application, so a new one is walked without a word here; one with an id that
-nobody here knows fails the last test.
-"""
+"""Ownership: every route with every kind of id, requested by every caller. The routes are read from the
+application, so a new one is included without a change here; one with an id that this file does not know
+fails the last test."""
 
 from __future__ import annotations
 
@@ -123,7 +121,7 @@ def test_what_is_another_s_never_was(
     method: str,
     path: str,
 ) -> None:
-    """The same status and the same words as for an id that nobody has."""
+    """The same status and the same text as for an id that does not exist."""
     nobody = {name: _like(value) for name, value in things.items()}
     reply = _ask(server, keys[who], method, _filled(path, things))
     strange = _ask(server, keys[who], method, _filled(path, nobody))
@@ -137,7 +135,7 @@ def test_what_is_another_s_never_was(
 
 
 def _like(value: str) -> str:
-    """An id of the same form that nobody has."""
+    """An id of the same form that does not exist."""
     return (
         value[:-4] + ("zzzz" if value[-4:] != "zzzz" else "yyyy")
         if value.startswith("ann")
@@ -248,7 +246,7 @@ def test_every_kind_of_id_is_known_here(things: dict[str, str]) -> None:
 
 
 def test_what_an_admin_makes_is_the_admin_s_own(server: ChildServer, keys: dict[str, str]) -> None:
-    """It sees all of its tenant, and is still somebody: others do not see what it says."""
+    """An admin sees all of its tenant, and has a name: other users do not see its runs."""
     part = {"id": "m", "role": "user", "parts": [{"type": "text", "text": "mine"}]}
     say = [{"type": "message", "role": "user", "content": "mine"}]
     with _client(server, keys["admin with a name"]) as zoe:

@@ -1,7 +1,5 @@
 """A model server's refusal keeps its meaning, whatever its dialect, on every surface, through real HTTP.
-
-The table in PROTOCOLS.md is what is measured here; `UPDATE_ERRORS=1` writes it anew.
-"""
+The table in PROTOCOLS.md is what is measured here; `UPDATE_ERRORS=1` updates it."""
 
 from __future__ import annotations
 
@@ -100,7 +98,7 @@ ROWS = {
 
 
 def row(server: Server, name: str) -> str:
-    """What is told of a case, which a server of each dialect is told alike."""
+    """The refusal of a case, which a server of each dialect gets in equal form."""
     replies = {s: server.ask(s, f"m-chat-{name}") for s in DIALECTS}
     assert cell(replies["chat"]) == cell(replies["responses"])
     told = [cell(replies["chat"]), cell(replies["messages"]), waits(replies["chat"])]
@@ -239,7 +237,7 @@ def test_an_agents_failure_has_the_code_without_the_servers_text(
     assert WORDS in server.child.errors(), "the operator reads it"
 
 
-# what begins a reply, and what is said of asking again
+# the beginning of a reply, and its advice about retries
 
 FAILED = t.RunFailed("server_error", "no", status=500)
 EVENTS: list[tuple[list[t.Payload], bool]] = [

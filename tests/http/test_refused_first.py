@@ -1,5 +1,5 @@
-"""What a model's server has no form for is 400 with its place before a run begins, on every surface that a
-gateway's client may speak; nobody has to read a failed run."""
+"""Content that a model's server has no form for is 400 with its place before a run begins, on every surface
+that a gateway's client may use; no client has to read a failed run."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ CONFIG += "".join(
     f'\n[workflows.flow_{name}]\nnodes = [{{{{ id = "a", type = "deep_agent", agent = "agent_{name}" }}}}]\n'
     for name in ("chat", "responses", "messages")
 )
-# One by each wrapper: with a price, and one that goes on from a beginning.
+# One by each wrapper: with a price, and one that continues from a beginning.
 CONFIG += '\n[models.priced]\nprice = {{ input = 1.0 }}\ncontinue_reply = "prefill"\n' + (
     'dialect = "chat"\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m"\nretries = 0\n'
 )
-"""Nobody is there: who is asked fails in another way."""
+"""No server listens: a request that is sent fails in another way."""
 
 PATHS = {
     "chat": "/v1/chat/completions",
@@ -110,7 +110,7 @@ def test_content_of_earlier_turns_counts_as_well(server: ChildServer) -> None:
 
 @pytest.mark.parametrize("name", KEPT_QUIET)
 def test_what_the_table_leaves_out_is_no_reason_to_refuse(server: ChildServer, name: str) -> None:
-    """The run begins, and fails only since nobody is there."""
+    """The run begins, and fails only because no server listens."""
     (surface, asked), model = KEPT_QUIET[name]
     before = len(ask(server, "GET", "/jobs")[1]["data"])
     body = {**asked, "model": model, "stream": False}

@@ -1,4 +1,4 @@
-"""Every reply says by which id it can be asked about, whoever gives it."""
+"""Every reply has the id under which the server logs it, whichever code makes the reply."""
 
 from __future__ import annotations
 

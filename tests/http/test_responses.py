@@ -28,7 +28,7 @@ def test_a_cursor_returns_the_frames_after_it(ask: Ask, cursor: str) -> None:
 
 
 def test_a_cursor_beyond_the_last_event_is_refused(ask: Ask) -> None:
-    """The mark at the end has no number: nobody can have seen it."""
+    """The mark at the end has no number: no client can have seen it."""
     path, frames = _made(ask)
     for number in (len(frames) - 1, len(frames), len(frames) + 1):
         for asked in (f"{path}?stream=true&starting_after={number}",):

@@ -1,7 +1,5 @@
-"""An answer that comes together with a message counts as both, on every surface with a form for answers.
-
-The call runs (or not), the model hears what came of it and then the message, and answers; in one turn.
-"""
+"""An answer that arrives together with a message has the effect of both, on every surface with a form for
+answers. The call runs (or not), the model reads its result and then the message, and answers; in one turn."""
 
 from __future__ import annotations
 
@@ -67,7 +65,7 @@ def _texts(items: Any) -> list[str]:
 def test_on_responses(
     server: ChildServer, client: OpenAI, tmp_path: Path, told: str, yes_first: bool, approve: bool
 ) -> None:
-    """`told`: whether the server knows what came before, or the client sends it, whole or only by the id."""
+    """`told`: whether the server knows the history, or the client sends it, complete or only by the id."""
     more: Any = {"conversation": client.conversations.create().id} if "con" in told else {}
     first = client.responses.create(model="lead", input="order a hat", **more)
     yes = _yes(first, approve=approve)
@@ -130,7 +128,8 @@ def test_the_answer_to_a_question_comes_with_a_message(
 def test_another_message_with_an_answer_that_was_given(
     server: ChildServer, client: OpenAI, tmp_path: Path
 ) -> None:
-    """It goes on from the pause: refused. It goes on from what came after: a turn like any other."""
+    """A request that continues from the pause is refused. One that continues from the turn after it is a
+    turn like any other."""
     first = client.responses.create(model="lead", input="order a hat")
     yes: Any = _yes(first)
     second = client.responses.create(model="lead", previous_response_id=first.id, input=[yes])

@@ -48,7 +48,7 @@ mcp = [{{ label = "docs", url = "{url}/mcp", header_env = {{ Authorization = "CA
 
 
 class Repeats(http.server.BaseHTTPRequestHandler):
-    """A server that repeats what it was told in confidence."""
+    """A server that repeats the secrets that it received."""
 
     def do_POST(self) -> None:
         told = f'{{"error": {{"message": "no {self.headers["authorization"]}"}}}}'.encode()

@@ -1,4 +1,4 @@
-"""Sessions over HTTP: lines or SSE, sessions that go on, questions answered in them, failures."""
+"""Sessions over HTTP: lines or SSE, sessions that continue, questions answered in them, failures."""
 
 from __future__ import annotations
 

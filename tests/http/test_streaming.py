@@ -114,7 +114,8 @@ def test_a_chat_run_with_a_reader_on_another_surface_continues(
 
 
 def test_a_request_can_set_its_own_grace_period(server: ChildServer, ask: Ask) -> None:
-    """Chat asks to go on for ever, Responses to stop at once: the opposite of what each does unasked."""
+    """Chat asks the run to continue forever, Responses to stop at once: the opposite of the default of
+    each."""
     kept = _abandoned_chat(server, 40, x_disconnect_grace="forever")
     body = {"model": "slow", "input": "w " * 2000, "stream": True}
     connection, reply = _post(server, "/v1/responses", body, x_disconnect_grace="0")
@@ -138,8 +139,8 @@ def test_a_wrong_grace_is_refused(ask: Ask, grace: str) -> None:
 def test_a_stream_of_a_run_that_is_deleted_breaks_off(
     server: ChildServer, ask: Ask, surface: str
 ) -> None:
-    """Neither an end that could be believed, nor heartbeats for ever; but AG-UI's clients get one that they
-    can bear."""
+    """Neither an end that a client could accept, nor heartbeats without end; AG-UI's clients get an end
+    that they can handle."""
     job = ask("POST", "/jobs", {"agent": "echo", "input": "word " * 15_000}).json["id"]
     while ask("GET", f"/jobs/{job}").json["status"] == "in_progress":
         select_a_moment()
@@ -183,7 +184,7 @@ def test_a_retry_of_the_sdk_attaches(ask: Ask) -> None:
 
 @pytest.mark.req("R189")
 def test_sigterm_hands_runs_over_and_readers_see_a_cut(tmp_path: Path) -> None:
-    """The stream breaks off in the middle of its body; the next process goes on with the run."""
+    """The stream breaks off in the middle of its body; the next process continues the run."""
     server = ChildServer(tmp_path, server="shutdown_seconds = 0.2").start()
     try:
         body = {"model": "slow", "input": "word " * 60, "stream": True}
@@ -256,7 +257,7 @@ def test_a_reader_that_takes_nothing_is_dropped(tmp_path: Path) -> None:
             client.connect(("127.0.0.1", server.port))
             path = f"/jobs/{job}/stream?as=responses"
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-            # It takes nothing, and the server lets go all the same; closing would wait for it for ever.
+            # The client takes nothing; the server closes the connection, where a waiting close never would.
             while _established(server.port, client.getsockname()[1]):
                 select_a_moment()
             data = b""

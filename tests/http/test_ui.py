@@ -98,7 +98,7 @@ class Client:
         return self.request("POST", path, {})[0]
 
     def history(self) -> list[Sent]:
-        """What the run was told, by the native surface."""
+        """The input of the run, by the native surface."""
         events = self.request("GET", f"/jobs/{self.run.replace('run_', 'job_')}/stream")[1]
         first = json.loads(events.split(b"data: ", 1)[1].split(b"\n", 1)[0])
         request = first["payload"]["request"]
@@ -213,7 +213,7 @@ def test_cancel_ends_the_chats_run(server: ChildServer) -> None:
 
 
 def test_tools_that_the_client_runs(server: ChildServer) -> None:
-    """The outputs are a run of their own that goes on in the same message."""
+    """The outputs start a run of their own that continues the same message."""
     schema = {"type": "object", "properties": {"city": {"type": "string"}}}
     tools = {"get_weather": {"description": "The weather.", "inputSchema": schema}}
     chat = Client(server, "helper", id="tools", tools=tools)

@@ -47,7 +47,7 @@ class Paused:
         return httpx.get(f"{self._url}/jobs/{listed['id']}").json()
 
     def refuses(self, sent: Sent, *, status: int = 400) -> str:
-        """An answer is refused and changes nothing; returns what it was told."""
+        """An answer is refused and changes nothing; returns the error's text."""
         reply = httpx.post(self._url + sent[0], json=sent[1], timeout=20)
         assert reply.status_code == status, reply.text
         job = self.job()
@@ -56,7 +56,7 @@ class Paused:
         return str(error if isinstance(error, str) else error["message"])
 
     def takes(self, sent: Sent) -> None:
-        """An answer lets the run go on to its end."""
+        """An answer lets the run continue to its end."""
         with httpx.stream("POST", self._url + sent[0], json=sent[1], timeout=20) as reply:
             assert reply.status_code in (200, 202), reply.read()
             reply.read()

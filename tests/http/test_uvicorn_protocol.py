@@ -26,7 +26,7 @@ READ = 2_000
 
 
 class Wire(asyncio.Transport):
-    """The client's side: what it was told, and whether the connection has ended."""
+    """The client's side: the bytes that it received, and whether the connection has ended."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -204,7 +204,7 @@ def test_how_bytes_are_cut_changes_no_request(pieces: list[bytes], chance: rando
 
 
 ANSWERED: dict[str, tuple[bytes, bytes]] = {
-    # what is sent, how the answer begins
+    # the bytes of the request, the beginning of the reply
     "gzip below chunks": (b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n", b"501 "),
     "identity": (b"transfer-encoding: identity\r\n\r\n", b"501 "),
     "a coding that nobody knows": (b"transfer-encoding: x\r\n\r\n", b"501 "),
@@ -313,7 +313,7 @@ async def test_a_short_rest_is_read_for_the_next_request() -> None:
 
 
 async def test_a_body_after_an_unanswered_expect_is_not_read() -> None:
-    """Whether the body comes nobody can say: what follows might be taken for it."""
+    """Whether the body arrives is unknown: the bytes that follow might be taken for it."""
     fed = Fed(reads=False)
     await fed.feed(POST + b"content-length: 3\r\nexpect: 100-continue\r\n\r\n")
     assert b"connection: close\r\n" in fed.wire.told
@@ -330,7 +330,8 @@ BODIES = {
 @pytest.mark.parametrize("size", [1, READ])
 @pytest.mark.parametrize("name", BODIES)
 async def test_an_upgrade_is_ignored_and_the_body_read(name: str, size: int) -> None:
-    """Java's client asks for h2c with its first request, and goes on with HTTP/1.1 where it is not given."""
+    """Java's client requests h2c with its first request, and continues with HTTP/1.1 if the server does not
+    offer it."""
     header, body = BODIES[name]
     fed = Fed()
     asked = POST + header + b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\n\r\n" + body

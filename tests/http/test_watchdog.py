@@ -1,4 +1,4 @@
-"""Agents that hold the event loop of a server, or end its process: their runs fail, others go on."""
+"""Agents that block the event loop of a server, or end its process: their runs fail, others continue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A workflow over real servers: an agent, a picture, speech, and a kind of node nobody has heard of."""
+"""A workflow over real servers: an agent, a picture, speech, and a kind of node that is unknown here."""
 
 from __future__ import annotations
 

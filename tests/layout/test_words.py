@@ -1,9 +1,9 @@
 """Text for users is standard technical English, without the phrases of our former style.
 
-Checked are all tracked Markdown files but the changelog and, in `src/tailrace`, docstrings, comments, the
-texts of raised exceptions, of log calls and of `help=`. The patterns match phrases that we overused and that
-have a plain equivalent; CONTRIBUTING.md explains the style and shows pairs. Code, and CONTRIBUTING's column
-of bad examples, are exempt.
+Checked are all tracked Markdown files but the changelog, the docstrings and comments of `src` and `tests`,
+the names of tests and, in `src/tailrace`, the texts of raised exceptions, of log calls and of `help=`. The
+patterns match phrases that we overused and that have a plain equivalent; CONTRIBUTING.md explains the style
+and shows pairs. Code, and CONTRIBUTING's column of bad examples, are exempt.
 """
 
 from __future__ import annotations
@@ -143,9 +143,10 @@ def test_names_of_tests_are_plain() -> None:
 
 
 def test_docstrings_and_comments_are_plain() -> None:
+    files = [*SOURCE.rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
     assert not [
-        f"{path.relative_to(SOURCE)}:{line}: {fault}"
-        for path in sorted(SOURCE.rglob("*.py"))
+        f"{path.relative_to(ROOT)}:{line}: {fault}"
+        for path in sorted(files)
         for line, text in comments(path.read_text(encoding="utf-8"))
         for fault in faults(text)
     ]

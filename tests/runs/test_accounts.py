@@ -1,4 +1,4 @@
-"""Who pays: runs at once, a day's tokens and cost, over restarts and in the middle of a run."""
+"""Budgets: runs at the same time, a day's tokens and cost, over restarts and in the middle of a run."""
 
 from __future__ import annotations
 

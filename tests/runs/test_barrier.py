@@ -1,4 +1,5 @@
-"""A run that was claimed and not begun never begins once its key was taken over, whoever comes back."""
+"""A run that was claimed and not begun never begins once its key was taken over, whichever process
+returns."""
 
 from __future__ import annotations
 

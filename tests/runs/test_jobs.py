@@ -1,4 +1,4 @@
-"""Jobs of a cluster over a store in memory: no run is left with nobody, none is taken from its worker."""
+"""Jobs of a cluster over a store in memory: each run has a worker, and none is taken from its worker."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ async def test_a_run_that_cannot_continue_is_ended(why: str) -> None:
 
 
 async def test_processes_that_stop_in_order_cut_nothing_off() -> None:
-    """However often a server is deployed anew, a run that works goes on."""
+    """However often a server is deployed, a run that works continues."""
 
     async def works(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
         yield opening(context.state, "helper")

@@ -73,7 +73,7 @@ def test_an_offer_without_a_run_is_removed(nodes: Sequence[Node], tmp_path: Path
 
 
 def test_a_run_without_an_offer_is_taken_up(nodes: Sequence[Node], tmp_path: Path) -> None:
-    """The queue was lost, or emptied by somebody."""
+    """The queue was lost, or an operator emptied it."""
     layout = asyncio.run(nats_stores.installation(nodes, lease=1.0))
     with clusters.cluster(tmp_path, clusters.config_of(layout, nodes, CONFIG)) as made:
         api = made.add("api").start(more=["--role", "api"], program=HURRIED)

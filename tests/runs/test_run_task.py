@@ -1,4 +1,4 @@
-"""A run's task while its end is being written: what comes then does not undo the end."""
+"""A run's task while its end is being written: later requests do not undo the end."""
 
 from __future__ import annotations
 

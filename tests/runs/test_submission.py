@@ -190,7 +190,8 @@ async def test_a_claim_of_a_hanging_process_is_taken_over(monkeypatch: pytest.Mo
 
 
 async def test_a_claim_of_a_dead_process_delays_no_request() -> None:
-    """Killed between its claim and its run: who sends the same again need not wait as for a slow one."""
+    """Killed between its claim and its run: a client that sends the same request again need not wait as for
+    a slow one."""
     jobs = Offers()
     jobs.leader.clear()
     one, other = await doors(MemoryStore(), jobs)

@@ -121,7 +121,7 @@ async def test_a_run_that_lost_its_worker_is_taken_up(caplog: pytest.LogCaptureF
     await house.supervisor.close()
     house = House(Fake(talk), store)
     await house.supervisor.open()
-    # What no way through the code leaves behind: a run in progress that nobody works on.
+    # A state that no path of the code leaves behind: a run in progress without a worker.
     await store.log.append(run, frame(started), expected=-1, attempt=1)
     await house.directory.write(replace(record, status="in_progress"), expires=1)
     assert await house.sweeper.sweep(house.supervisor) == 0

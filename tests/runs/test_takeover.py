@@ -1,4 +1,5 @@
-"""Which runs go on after their worker is gone, and which are stopped: decided from the log and the record."""
+"""Which runs continue after their worker is gone, and which are stopped: decided from the log and the
+record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Within a run time does not go back, whatever the clock of whoever works on it says."""
+"""Within a run time does not go back, whatever clock the process that works on it has."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_times_of_a_run_over_workers_with_other_clocks(skews: Sequence[int
 
 
 class Ticking(House):
-    """A house whose clock goes on each time that somebody looks at it."""
+    """A house whose clock advances at each reading."""
 
     def clock(self) -> int:
         self.now += 1

@@ -180,7 +180,7 @@ class Auditor:
         told = {run.id for run in runs}
         assert found >= told
         records = NatsRecords(self._client, self._layout)
-        for other in found - told:  # its server died, or was cut off, before anybody was told of it
+        for other in found - told:  # its server died, or was cut off, before any client had its id
             end = await frames.last(self._client, self._layout, other)
             if end is None or end.last < 0:
                 continue  # it was barred (`runs/barrier.py`)

@@ -1,8 +1,6 @@
-"""Who uses the cluster: runs that are started, answered and read, by clients that come back when cut off.
-
-A reader keeps the frames it got and asks any server for what follows, with the cursor of its protocol. What
-no client may be told (a 500, a refusal of what is there) is kept in `Traffic.wrong`.
-"""
+"""Clients of the cluster: they start, answer and read runs, and return when a connection breaks. A reader
+keeps the frames that it has and requests what follows from any server, with the cursor of its protocol.
+Replies that no client may get (a 500, a refusal of something that exists) are kept in `Traffic.wrong`."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ class Traffic:
         self.said: Counter[str] = Counter()
         self.wrong: list[str] = []
         self.asking: Counter[str] = Counter()
-        """What is asked and not answered yet."""
+        """Requests without an answer so far."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENT_SECONDS)
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, force_close=True), timeout=timeout
@@ -92,7 +90,7 @@ class Reader:
         self._traffic = traffic
 
     async def follow(self, heard: Callable[[bytes], None] = lambda _: None) -> None:
-        """Read to the end of the stream, however often it is cut; `heard` is told each frame."""
+        """Read to the end of the stream, however often it breaks; `heard` receives each frame."""
         while not self.done:
             try:
                 await self._once(heard)
@@ -146,7 +144,7 @@ class Reader:
         return int(self.frames[-1].partition(POSITION)[2].split(b",")[0]) if self.frames else -1
 
     def _take(self, data: bytes, heard: Callable[[bytes], None]) -> bytes:
-        """Whole frames; returns what is not whole yet."""
+        """Complete frames; returns the incomplete rest."""
         end = b"\n" if self.surface == "session" else b"\n\n"
         *whole, rest = data.split(end)
         for each in whole:
@@ -176,7 +174,7 @@ AGENTS = {"walker": "walk", "lead": "send two", "asker": "ask me"}
 
 
 class Customer:
-    """Starts one run after the other, answers it, reads it twice; `over` is told each that ended."""
+    """Starts one run after the other, answers it, reads it twice; `over` receives each run that ended."""
 
     def __init__(self, traffic: Traffic, number: int, over: Callable[[Run], Any]) -> None:
         self._traffic = traffic

@@ -59,7 +59,7 @@ class Scene(NamedTuple):
         return about
 
     def reading(self) -> list[Reader]:
-        """Who has a stream open."""
+        """A client with an open stream."""
         now = [one.now for one in self.customers if one.now is not None]
         return [reader for run in now for reader in run.readers if reader.reading]
 
@@ -103,10 +103,8 @@ async def cut_node(scene: Scene) -> None:
 
 
 async def lose_quorum(scene: Scene) -> None:
-    """Two of three are cut off: who reads hears that we are still here, and is shown nothing newer than that.
-
-    What was stored before may be shown late: the third can still be read.
-    """
+    """Two of three are cut off: readers get heartbeats, and nothing newer than the cut. Events from before
+    may be shown late: the third can still be read."""
     async with scene.servers:
         moment, shown = await _without_quorum(scene)
     await scene.auditor.check(shown)
@@ -222,7 +220,8 @@ async def mute_worker(scene: Scene) -> None:
 
 
 async def skew_worker(scene: Scene) -> None:
-    """A worker's clock is off for a while: by little it goes on working, by much it must not."""
+    """A worker's clock is wrong for a while: with a small error it continues to work, with a large one it
+    must not."""
     child = scene.chance.choice(scene.lab.workers)
     await _skewed(scene, child, scene.chance.choice(SKEWS))
 

@@ -39,8 +39,8 @@ def more(self):
 Health.vitals = more
 main()
 """
-"""A server that also says how many tasks and blocks of memory it has, and that forgets within minutes what
-others remember for a day, a week or a month: what is remembered would grow for as long as anybody watches."""
+"""A server that also reports its numbers of tasks and blocks of memory, and that forgets within minutes
+what others keep for a day, a week or a month: otherwise memory would grow during the whole measurement."""
 
 Sample = dict[str, float]
 

@@ -1,8 +1,6 @@
-"""Clients of one server, on every surface: each has a turn, reads it, and is cut off in some of them.
-
-Who was cut off goes on with the cursor of the surface. What was read at last must be what the server shows
-when it is asked for the whole turn.
-"""
+"""Clients of one server, on every surface: each starts a turn, reads it, and is cut off in some of them. A
+client that was cut off continues with the cursor of the surface. The final stream must be the one that the
+server shows for a request of the complete turn."""
 
 from __future__ import annotations
 
@@ -77,7 +75,7 @@ class Guest:
     async def _sent(
         self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]
     ) -> Reader | None:
-        """Who reads what the request began, or None when it was refused."""
+        """A reader of the run that the request began, or None if the request was refused."""
         url = self._traffic.server().url + path
         async with self._traffic.session.post(url, json=body, headers=headers) as reply:
             if not self._traffic.heard(reply, f"POST {path}", (200, 202)):

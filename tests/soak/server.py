@@ -1,9 +1,7 @@
-"""One server under moderate load for hours: `python -m tests.soak.server [SECONDS] [SEED] [FOLDER]`.
-
-52 clients of seven surfaces, a share of which is cut off and goes on; what they began is kept for three
-minutes. Every ten seconds the server is looked at (`probe`); the samples go to FOLDER/samples.jsonl, and are
-drawn to FOLDER/samples.svg. It fails when a reply was wrong, or when anything grows after the warm-up.
-"""
+"""One server under moderate load for hours: `python -m tests.soak.server [SECONDS] [SEED] [FOLDER]`. 52
+clients of seven surfaces, a share of which is cut off and continues; their runs are kept for three minutes.
+Every ten seconds `probe` samples the server; the samples go to FOLDER/samples.jsonl, and are drawn to
+FOLDER/samples.svg. It fails when a reply was wrong, or when anything grows after the warm-up."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Every process of a cluster is stopped in order and started again, one after the other, under load.
-
-No client sees more than a connection that ends: the official client retries what it is told to, no run fails,
-and nothing that was read is other than what the log says.
-"""
+"""Every process of a cluster is stopped in order and started again, one after the other, under load. No
+client sees more than a connection that ends: the official client retries as the server says, no run fails,
+and every stream that was read agrees with the log."""
 
 from __future__ import annotations
 
@@ -33,7 +31,8 @@ TRIES = 6
 
 
 class Official:
-    """A user of the official client: streams one response after the other, and goes on where it was cut."""
+    """A user of the official client: streams one response after the other, and continues where the stream
+    broke off."""
 
     def __init__(self, servers: Sequence[ChildServer], number: int) -> None:
         self.responses = self.reconnects = 0

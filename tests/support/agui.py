@@ -1,9 +1,7 @@
-"""The order of an AG-UI stream: a checker, and what a client's messages look like after it.
-
-The rules are those of `verifyEvents` in @ag-ui/client 1.0.0, and some that it leaves out: a stream ends with
-its one terminal event, nothing empty is shown, a subagent's events come while it is at work, every result
-answers a call, and what is asked is asked once.
-"""
+"""The order of an AG-UI stream: a checker, and the messages of a client after it. The rules are those of
+`verifyEvents` in @ag-ui/client 1.0.0, and some that it leaves out: a stream ends with its one terminal
+event, nothing empty is shown, a subagent's events come while it is at work, every result answers a call,
+and each question is put once."""
 
 from __future__ import annotations
 

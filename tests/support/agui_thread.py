@@ -58,7 +58,7 @@ class Thread:
         return made
 
     def go(self, content: str = "", **more: Any) -> Sent:
-        """Say something, or go on; returns how the run ended."""
+        """Send a message, or continue; returns how the run ended."""
         if content:
             self.messages.append(user(content))
         self.take(self.body(**more))

@@ -1,4 +1,4 @@
-"""Agents that hold the event loop or end the process, and one beside them that only wants to go on."""
+"""Agents that block the event loop or end the process, and one beside them that only works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replies of chat servers for tests: choices in, bytes out, and what the decoder and the log make of them."""
+"""Replies of chat servers for tests: choices in, bytes out, and the results of the decoder and the log."""
 
 from __future__ import annotations
 

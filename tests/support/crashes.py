@@ -63,8 +63,8 @@ def read(
 
 
 def read_rest(port: int, path: str) -> list[bytes]:
-    """All frames of a stream of a server that nobody kills; while its engine does not answer (503), it is
-    asked again, as clients do."""
+    """All frames of a stream of a server that is not killed; while its engine does not answer (503), the
+    request is repeated, as clients do."""
     deadline = time.monotonic() + patient(60)
     while True:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patient(20))
@@ -98,7 +98,7 @@ def read_until_killed(
 
 
 class Client:
-    """Somebody who sees a run to its end, over a server that dies at the given commits of its lives."""
+    """A client that reads a run to its end, over a server that dies at the given commits of its processes."""
 
     def __init__(self, server: ChildServer, deaths: list[tuple[int, str]], forks: Forks) -> None:
         self.server = server

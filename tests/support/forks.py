@@ -80,7 +80,7 @@ class Forks:
         command = [sys.executable, "-c", BREED, *WARM, *imports]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-        )  # a test may stand in a folder of its own by now
+        )  # a test may have changed to a folder of its own
 
     def ask(self, **what: Any) -> int:
         """One line there, and one number back; from any thread."""

@@ -74,7 +74,7 @@ def _decoded(codec: UpstreamCodec, pieces: Iterator[bytes] | list[bytes]) -> obj
             break
     else:
         made += decoder.close()
-    # What a model server says is told in pieces as it comes: joined it must be the same.
+    # The reply of a model server is streamed in pieces: joined they must be the same.
     return str(decoder.failure), decoder.done, _joined(made)
 
 

@@ -1,7 +1,6 @@
-"""Bytes that a hostile client sends on one connection, without end: what begins them, and what comes then.
-
-`attack` sends them to a server until it hangs up, stops reading or has taken `most` bytes.
-"""
+"""Bytes that a hostile client sends on one connection, without end: the first ones, and those that are
+repeated. `attack` sends them to a server until it closes the connection, stops reading or has taken `most`
+bytes."""
 
 from __future__ import annotations
 
@@ -137,7 +136,7 @@ def reply_to(port: int, request: bytes) -> bytes:
 
 
 def _heard(connection: socket.socket) -> bytes:
-    """What is there to be read; no more than a little is kept by who sends for long."""
+    """The bytes that can be read; a client that sends for a long time keeps only a few."""
     ready, _, _ = select.select([connection], [], [], 0)
     return connection.recv(65_536) if ready else b""
 

@@ -83,9 +83,9 @@ async def some_turns() -> None:
 
 
 class Offers(Calls):
-    """Runs are offered, and nobody takes them."""
+    """Runs are offered, and no worker takes them."""
 
-    """The jobs of a cluster that nobody takes: none is stored before there is a leader."""
+    """The jobs of a cluster that no worker takes: none is stored before there is a leader."""
 
     def __init__(self) -> None:
         super().__init__()

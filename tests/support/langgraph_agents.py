@@ -32,7 +32,7 @@ class ModelBroke(Exception):
 
 
 class ScriptModel(BaseChatModel):
-    """A chat model that streams what a script says; `asked` holds what it was told."""
+    """A chat model that streams the steps of a script; `asked` has its requests."""
 
     name: str = "fake"
     replies: tuple[Any, ...] = ()
@@ -171,7 +171,7 @@ async def run(graph: Any, more: dict[str, Any] | None = None, **fields: Any) -> 
 
 
 def note_of(file: Path) -> Callable[[str], None]:
-    """Writes down what tools did, for whoever looks from outside."""
+    """Records what tools did, for a test outside of the process."""
 
     def note(what: str) -> None:
         with file.open("a", encoding="utf-8") as notes:

@@ -55,7 +55,7 @@ class Choice:
 
 @st.composite
 def legal_logs(draw: Draw, *, ended: bool = True, pauses: bool = True) -> list[t.Event]:
-    """A whole log, or one of a run that goes on; with `pauses` it may have waited for somebody."""
+    """A complete log, or one of a run in progress; with `pauses` it may have waited for a person."""
     state = RunState()
     events: list[t.Event] = []
 
@@ -154,7 +154,7 @@ def _from_source(state: RunState, node: str, agent: str) -> Iterator[Choice]:
 
 
 def _inside(state: RunState, node: str, agent: str | None = None) -> bool:
-    """Whether something in the node (or of the agent) is still going on."""
+    """Whether something in the node (or of the agent) is still open."""
     if agent is None and any(
         state.homes[name] == node and phase == "open" for name, phase in state.agents.items()
     ):

@@ -45,7 +45,7 @@ class McpProcess:
             with self._process.stdout as port:
                 self.port = int(port.readline())
         except BaseException:
-            self.kill()  # nobody else has it yet
+            self.kill()  # no other object has it yet
             raise
 
     def wait(self) -> None:

@@ -42,7 +42,7 @@ class Recorder:
 
 
 class LoadedRun:
-    """One run, written until it is told to stop."""
+    """One run, written until it is stopped."""
 
     def __init__(self, name: str, store: Store) -> None:
         self.name = name

@@ -37,7 +37,7 @@ cluster {{
 
 @dataclass(frozen=True)
 class Settings:
-    """What servers are told, as their configuration says it."""
+    """The configuration of the servers."""
 
     max_payload: str = "8MB"
     sync: str = "always"
@@ -147,7 +147,7 @@ def cluster(
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
+    """Ports on which no process listens."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

@@ -122,7 +122,7 @@ def response(output: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
 def played(
     step: ScenarioStep, index: int, id: str, output: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The events of one step; text that follows text goes on with the same item."""
+    """The events of one step; text after text continues the same item."""
     at = {"output_index": index, "item_id": id}
     item: dict[str, Any]
     if step.text is not None:

@@ -14,7 +14,7 @@ TOO_LONG = (
 )
 PAGE = {"content-type": "text/html"}
 NOBODY = "http://127.0.0.1:1"
-"""Where nobody listens."""
+"""An address at which no server listens."""
 KEY = "sk-proj-1234567890abcdef"
 
 STATUSES = "302 400 401 402 403 404 405 408 409 410 413 415 422 425 429 499 500 501 502 503 504 520 524 529"

@@ -1,4 +1,4 @@
-"""A real model server that refuses: what it answers stands in a table, by the first step of the path."""
+"""A real model server that refuses: its replies are in a table, by the first step of the path."""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
-"""Replies of Responses servers as they are seen: a well-formed stream, and the ways in which servers differ.
-
-Each oddity keeps what was said. The reply is told in many ways; what must come out is the same.
-"""
+"""Replies of Responses servers: a well-formed stream, and the ways in which servers differ. Each oddity
+keeps the content. The reply is sent in many forms; the result must be the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Request bodies nobody should send: any JSON, and requests that are almost right."""
+"""Request bodies that no client should send: any JSON, and requests that are almost right."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def reasoning() -> list[t.Event]:
 
 
 def parallel_tools() -> list[t.Event]:
-    """Server-run tools side by side: one answers, one fails; then the answer."""
+    """Server-run tools in parallel: one answers, one fails; then the answer."""
     opened: list[t.Payload] = [
         t.ItemStarted(
             1, "tool_call", name="find", call_id="call_a", runs_on="server", server_label="shop"
@@ -140,7 +140,7 @@ def two_attempts() -> list[t.Event]:
 
 
 def two_attempts_alike() -> list[t.Event]:
-    """The next attempt's model says the same again: the message goes on."""
+    """The next attempt's model repeats the text: the message continues."""
     first: list[t.Payload] = [t.ItemStarted(0, "message"), t.TextDelta(0, "The answer ")]
     rest: list[t.Payload] = [t.TextDelta(0, "is 4."), t.ItemCompleted(0)]
     attempt = t.RunAttempt(2, "the server restarted", keeps_replies=True)

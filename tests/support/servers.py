@@ -182,7 +182,7 @@ class ChildServer:
         try:
             self._until_it_answers(doomed=doomed, seconds=patient(seconds))
         except BaseException:
-            self.kill()  # nobody else has it yet
+            self.kill()  # no other object has it yet
             raise
         return self
 
@@ -216,7 +216,7 @@ class ChildServer:
 
     @classmethod
     def end_all(cls) -> None:
-        """Kill those that nobody has ended."""
+        """Kill the servers that no test has ended."""
         for server in cls.all:
             server.kill()
 

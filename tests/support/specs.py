@@ -1,8 +1,6 @@
-"""Agents in a framework's own make, described once: what the model says, which tools there are.
-
-A `Spec`'s replies are those of a scripted model: the n-th reply is the answer to a request that holds n - 1
-replies since the last user message, whoever asks, so an agent made anew after a restart goes on.
-"""
+"""Agents in a framework's own form, described once: the model's replies, the tools. A `Spec`'s replies are
+those of a scripted model: the n-th reply answers a request that has n - 1 replies since the last user
+message, whichever object sends it, so an agent that was created again after a restart continues."""
 
 from __future__ import annotations
 
@@ -24,10 +22,8 @@ Steps = tuple[ScenarioStep, ...]
 
 @dataclass(frozen=True)
 class Spec:
-    """An agent: what its model says, its tools, which of them need a yes, and the agents below it.
-
-    An agent below is called by a tool of its name with the argument `prompt`.
-    """
+    """An agent: the replies of its model, its tools, which of them need approval, and its subagents. A
+    subagent is called by a tool of its name with the argument `prompt`."""
 
     name: str
     replies: tuple[Steps, ...]

@@ -32,7 +32,7 @@ def task(agent: str, prompt: str) -> ScenarioStep:
 
 
 def script(*replies: tuple[ScenarioStep, ...], **more: Any) -> ScriptedModel:
-    """A model that gives these replies one after the other, and the last one for ever."""
+    """A model that gives these replies one after the other, and then repeats the last one."""
     return ScriptedModel(
         "m", Scenario(tuple(ScenarioReply(steps=steps, **more) for steps in replies))
     )
@@ -53,7 +53,7 @@ class Spy:
         return self._replies[place - 1].stream(request)
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """There is nothing to release."""
 
 
 def agent(

@@ -1,4 +1,4 @@
-"""A team on disk: a lead, two researchers, a tool that needs a yes, a question; for real servers."""
+"""A team on disk: a lead, two researchers, a tool that needs approval, a question; for real servers."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ async def pay(amount: int) -> str:
 
 
 async def _nothing(house: House, run: str) -> None:
-    """The run needs nobody."""
+    """The run waits for no person."""
 
 
 def _log(root: Agent, act: Act = _nothing, **fields: object) -> list[t.Event]:
@@ -72,7 +72,7 @@ def _researcher() -> Agent:
 
 
 def team() -> list[t.Event]:
-    """Two researchers side by side, then the answer."""
+    """Two researchers in parallel, then the answer."""
     both = (say("Two look. "), task("researcher", "north"), task("researcher", "south"))
     return _log(agent("lead", both, (say("Both found it."),), subagents=(_researcher(),)))
 
@@ -90,7 +90,7 @@ def _payer() -> Agent:
 
 
 def approval_granted() -> list[t.Event]:
-    """A call waits for a yes and gets it."""
+    """A call waits for approval and gets it."""
 
     async def yes(house: House, run: str) -> None:
         await house.supervisor.answer(run, (Approval(1, approved=True),))
@@ -99,7 +99,7 @@ def approval_granted() -> list[t.Event]:
 
 
 def approval_denied() -> list[t.Event]:
-    """A call waits for a yes and is refused."""
+    """A call waits for approval and is refused."""
 
     async def no(house: House, run: str) -> None:
         await house.supervisor.answer(run, (Approval(1, approved=False, reason="too dear"),))
@@ -108,7 +108,7 @@ def approval_denied() -> list[t.Event]:
 
 
 def approval_pending() -> list[t.Event]:
-    """A call waits for a yes, and somebody cancels."""
+    """A call waits for approval, and a client cancels the run."""
 
     async def stop(house: House, run: str) -> None:
         await house.supervisor.cancel(run, "a client")
@@ -136,14 +136,14 @@ def subagent_fails() -> list[t.Event]:
 
 
 def limit_reached() -> list[t.Event]:
-    """The run has used up its tool calls."""
+    """The run has no tool calls left."""
     return _log(
         agent("lead", (call("find", what="x"),), tools=(find,), limits=AgentLimits(tool_calls=2))
     )
 
 
 def compacted() -> list[t.Event]:
-    """The history is shortened on the way; nobody is shown the summary."""
+    """The history is shortened during the run; no client sees the summary."""
     model = Spy((call("find", what="x"),), (say("The summary."),), (say("The end."),), input=90)
     return _log(agent("lead", model=model, tools=(find,), context_tokens=100))
 
@@ -175,7 +175,7 @@ def cancelled_below() -> list[t.Event]:
 
 
 def tool_cut_off() -> list[t.Event]:
-    """The process ends while a tool runs that must not run twice; the next one goes on."""
+    """The process ends while a tool runs that must not run twice; the next process continues."""
 
     def lead() -> Agent:
         times: list[int] = []

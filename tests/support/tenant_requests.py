@@ -1,4 +1,5 @@
-"""What people ask in `tenants.py`: every surface, by ids that are one's own, others', and nobody's."""
+"""The requests of the people in `tenants.py`: every surface, by ids of their own, of others, and that do
+not exist."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ def order(what: str) -> str:
 
 
 class Request(Struct, frozen=True):
-    """One request. What `races` shows a run that has just begun, as far as it has come; who `stays` reads
-    on while others ask."""
+    """One request. `races`: it shows a run that has just begun, as far as it is; a person who `stays`
+    continues to read while others send requests."""
 
     name: str
     method: str
@@ -62,7 +63,7 @@ class Asker:
         self.guessed = []
 
     def learn(self, text: str) -> None:
-        """Ids that one was told: of one's own things, or what one has guessed oneself."""
+        """Ids that a person received: those of own resources, or ids that the person guessed."""
         for id in ID.findall(text):
             if id not in self.known and suffix(id) not in self.sent:
                 self.known.append(id)
@@ -71,7 +72,7 @@ class Asker:
         return options[self._choices.pop(0) % len(options)]
 
     def text(self) -> str:
-        """Something to say, with the marker or such as anybody says."""
+        """A text, with the marker or one that anyone may send."""
         return str(self.choose([f"hello {self.marker} there", "buy", f"{self.marker} buy", "buy"]))
 
     def name(self) -> str:
@@ -81,7 +82,7 @@ class Asker:
         return str(self.choose(["echo", "asker"]))
 
     def run(self, prefix: str) -> str:
-        """The name of a run: one's own, or somebody's."""
+        """The name of a run: one's own, or that of another person."""
         return prefix + suffix(self.id(lambda id: len(suffix(id)) == 26, "run_" + "0" * 26))
 
     def conversation(self) -> str:

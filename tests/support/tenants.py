@@ -1,9 +1,7 @@
-"""One server in this process, and people of several tenants who ask it things, by what they know and guess.
-
-A `World` is one server with the people that it is told of. It plays a program: steps of requests, one a
-person at most, those of a step at the same time. What people guess of others is kept with the reply, so that
-the same can be asked in a world where the others are not.
-"""
+"""One server in this process, and people of several tenants who send it requests, by ids that they know and
+guess. A `World` is one server with its people. It plays a program: steps of requests, at most one for each
+person, those of a step at the same time. What people guess of others is kept with the reply, so that the
+same can be requested in a world without the others."""
 
 from __future__ import annotations
 
@@ -60,7 +58,7 @@ tokens_per_day = 30
 
 
 class Person(Struct, frozen=True):
-    """Somebody with a token, and a word that stands in whatever they say."""
+    """A person with a token, and a word that is in all texts of that person."""
 
     tenant: str
     user: str
@@ -75,7 +73,7 @@ PEOPLE = (
 
 
 class Answered(Struct, frozen=True):
-    """What somebody asked, and what came of it."""
+    """A person's request, and its result."""
 
     request: Request
     guessed: tuple[str, ...]
@@ -90,11 +88,11 @@ class Answered(Struct, frozen=True):
 
 
 Step = Mapping[int, tuple[int, Sequence[int]]]
-"""Who asks what, by places in `PEOPLE` and `REQUESTS`, and the choices that are left."""
+"""The requests and their senders, by places in `PEOPLE` and `REQUESTS`, and the choices that are left."""
 
 
 class Clock:
-    """A clock that nobody looks at twice in the same millisecond: what began earlier has the lesser id."""
+    """A clock that shows each millisecond once: an object that began earlier has the lesser id."""
 
     def __init__(self) -> None:
         self._now = time.time_ns() // 1_000_000
@@ -138,12 +136,12 @@ class World:
                 self.replies[who][place] = msgspec.structs.replace(reply, body=call.body.decode())
 
     def sent(self, who: int) -> set[str]:
-        """What somebody guessed of others: it may come back to them."""
+        """What a person guessed of others: it may come back to that person."""
         return self._askers[who].sent
 
     def foreign_to(self, who: int) -> set[str]:
-        """What somebody must never see: an id belongs to who was told of it first. A tenant and a user's
-        name that two people share are no secret."""
+        """What a person must never see: an id belongs to the person who received it first. A tenant and a
+        user's name that two people share are no secret."""
         mine = PEOPLE[who]
         found = set[str]()
         for other in self._people:

@@ -24,7 +24,7 @@ class Terminal:
         self._end = end
 
     def until(self, text: str, seconds: float = 40.0) -> str:
-        """Read until `text` is shown; returns what came up to it."""
+        """Read until `text` is shown; returns the output up to it."""
         deadline = time.monotonic() + patient(seconds)
         while text not in self.shown:
             assert self._read(deadline - time.monotonic()), f"{text!r} never came: {self.shown}"

@@ -40,7 +40,7 @@ ILLUSTRATED = {
 
 
 def said(*blocks: Any, **more: Any) -> tuple[str, dict[str, Any]]:
-    """What an assistant said, in a conversation that goes on."""
+    """The words of an assistant in a conversation that continues."""
     turns = [HELLO, {"role": "assistant", "content": list(blocks)}, HELLO]
     return "messages", {"max_tokens": 9, "messages": turns, **more}
 
@@ -62,7 +62,7 @@ def tool(kind: str, **more: Any) -> dict[str, Any]:
 
 
 Refused = tuple[tuple[str, dict[str, Any]], str, str, str]
-"""What is asked, of whom, the place, a word of the message."""
+"""The request, its agent, the place, a word of the message."""
 
 
 def table() -> dict[str, Refused]:
