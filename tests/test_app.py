@@ -83,14 +83,6 @@ def test_it_serves_from_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         server.kill()
 
 
-async def quiet(run: tailrace.Run) -> None:
-    """No agent: it yields nothing."""
-
-
-def plain(run: tailrace.Run) -> Any:
-    yield run.input
-
-
 async def of_text(text: str) -> AsyncGenerator[Any, None]:
     yield text
 
@@ -119,9 +111,7 @@ def wrapped(run: tailrace.Run) -> AsyncGenerator[Any, None]:
 FAULTS: list[tuple[Any, str]] = [
     (3, "it is no async generator function"),
     (Poet, "it is no async generator function"),
-    (lambda run: None, "it is no async generator function: write 'async def', and yield"),
-    (plain, "it is no async generator function: write 'async def', and yield"),
-    (quiet, "it is async and yields nothing"),
+    (lambda run: None, "it is a plain function: write 'async def', or yield what it says"),
     (of_nothing, "it must take the run and nothing else: too many positional arguments"),
     (of_two, "it must take the run and nothing else: missing a required argument: 'more'"),
     (of_text, "it takes a str, and an agent is given a tailrace.Run"),

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from starlette.routing import Route
@@ -44,15 +45,23 @@ class App:
     """Agents and where their runs are kept.
 
     `file` is a configuration whose models and agents are served too; `data` the folder that keeps the
-    runs, by default the configuration's.
+    runs, by default the configuration's. `lifespan` is the application's start and stop: an async context
+    manager function of the app (`@asynccontextmanager`), entered before any run works, left after the last.
     """
 
-    def __init__(self, file: Path | str | None = None, *, data: Path | str | None = None) -> None:
+    def __init__(
+        self,
+        file: Path | str | None = None,
+        *,
+        data: Path | str | None = None,
+        lifespan: Callable[[App], AbstractAsyncContextManager[None]] | None = None,
+    ) -> None:
         self.file = None if file is None else Path(file)
         self.config = config.Config() if self.file is None else config.load(self.file)
         self.data = Path(data) if data is not None else self.config.folder / self.config.server.data
         self._runtimes: dict[str, Runtime] = {}
         self._instance: Instance | None = None
+        self._lifespan = None if lifespan is None else partial(lifespan, self)
 
     def agent(self, name: str, *, restarts: bool = False) -> Callable[[Function], Function]:
         """Make an async generator function an agent. With `restarts` it starts again after a crash. Raises
@@ -79,7 +88,7 @@ class App:
 
     def instance_over(self, store: Store) -> Instance:
         """A server of this process alone, with its runs in `store`. May raise `ConfigError`."""
-        return assemble(self.config, store, self._runtimes)
+        return assemble(self.config, store, self._runtimes, lifespan=self._lifespan)
 
     def instance(self, *, open: bool = True, wait: float = 0.0, role: Role = "all") -> Instance:
         """The server that serves this app; `open` as in `assembly.instance.assemble`, `wait` and `role` as
@@ -87,7 +96,14 @@ class App:
         if self._is_served():
             raise ConfigError("this app is served already")
         store, cluster = stores.engine(self.config, self.data, role=role, wait=wait)
-        self._instance = assemble(self.config, store, self._runtimes, open=open, cluster=cluster)
+        self._instance = assemble(
+            self.config,
+            store,
+            self._runtimes,
+            open=open,
+            cluster=cluster,
+            lifespan=self._lifespan,
+        )
         return self._instance
 
     def asgi(self) -> ASGIApp:

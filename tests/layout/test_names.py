@@ -29,6 +29,7 @@ PUBLIC_NAMES = {"Custom"}
 """Classes whose name is public in two places: a tool of a request, and an event of an agent's author."""
 TERMS = {
     "nostream",
+    "recursion_limit",
     "mcp_tool_result",
     "tool_result",
     "ack_wait",

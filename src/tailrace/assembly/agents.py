@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from tailrace.assembly.tools import function_tools, import_from, import_object
 from tailrace.assembly.workflows import workflow_of
@@ -50,6 +51,7 @@ def entry(name: str, agent: AgentConfig) -> Runtime:
     """The runtime of an agent that is a Python object, by its import path. Raises `ConfigError`."""
     where = f"[agents.{name}] entry {agent.entry!r}"
     thing = import_object(where, agent.entry)
+    makers = {key: _maker(name, key, agent) for key in MAKERS}
     try:
         return runtime_for(
             thing,
@@ -57,9 +59,25 @@ def entry(name: str, agent: AgentConfig) -> Runtime:
             max_turns=agent.max_turns,
             keep_state=agent.keep_state,
             answer_nodes=agent.answer_nodes or None,
+            **makers,
         )
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+MAKERS = ("deps", "context", "config", "input")
+"""Keys of an `entry` that name a function of the run's request."""
+
+
+def _maker(name: str, key: str, agent: AgentConfig) -> object:
+    path = getattr(agent, key)
+    if not path:
+        return None
+    where = f"[agents.{name}] {key} {path!r}"
+    maker = import_object(where, path)
+    if not callable(maker) and not (key == "config" and isinstance(maker, Mapping)):
+        raise ConfigError(f"{where}: a {type(maker).__name__} is not a function")
+    return cast("object", maker)
 
 
 def agent_of(

@@ -34,7 +34,7 @@ from tailrace.runtimes.contract import KeepsCheckpoints, Runtime
 from tailrace.runtimes.tools.contract import ToolSource
 from tailrace.service.catalog import Catalog, Target
 from tailrace.service.documents import Documents
-from tailrace.service.lifecycle import Lifecycle, Shutdown
+from tailrace.service.lifecycle import Lifecycle, Lifespan, Shutdown
 from tailrace.service.projection import Projections
 from tailrace.service.readers import ReaderLimits
 from tailrace.service.run_service import RunService
@@ -51,10 +51,12 @@ def assemble(
     *,
     open: bool = True,
     cluster: Membership | None = None,
+    lifespan: Lifespan | None = None,
 ) -> Instance:
     """A server over a store that is not open yet. `agents` were added in Python, besides those of the
     configuration. `open`: whether requests without a key are allowed while there are no tokens. `cluster`:
-    this process's membership in a cluster. Raises `ConfigError`."""
+    this process's membership in a cluster. `lifespan` is the application's own start and stop. Raises
+    `ConfigError`."""
     python_agents = dict(agents or {})
     by_name = models(config)
     servers = mcp_servers(config)
@@ -85,7 +87,7 @@ def assemble(
         extension_key=config.server.extension_key,
         functions=config.server.agent_calls == "function_call",
     )
-    lifecycle = Lifecycle(runs.supervisor, shutdown, lambda: _release(by_name, servers))
+    lifecycle = Lifecycle(runs.supervisor, shutdown, lambda: _release(by_name, servers), lifespan)
     return Instance(service, edge, lifecycle)
 
 

@@ -175,32 +175,40 @@ def _check_number(
     numbers.setdefault(number, name)
 
 
+MAKERS = ("deps", "context", "config", "input")
+ENTRY_ONLY = ("keep_state", "answer_nodes", *MAKERS)
+"""Keys of an agent with an entry; the others, but those of `BOTH`, are of built-in agents."""
+BOTH = ("entry", "id", "description", "max_turns")
+
+
 def _check_maker(where: str, agent: AgentConfig, reader: ConfigReader) -> None:
     """An agent has either a model, or an entry and no key of built-in agents."""
     if agent.entry:
-        if not PATH.fullmatch(agent.entry):
-            reader.fault(f"[{where}] entry {agent.entry!r} must be 'module:object'", where, "entry")
-        plain = AgentConfig(
-            entry=agent.entry,
-            id=agent.id,
-            description=agent.description,
-            max_turns=agent.max_turns,
-            keep_state=agent.keep_state,
-            answer_nodes=agent.answer_nodes,
-        )
-        for field in agent.__struct_fields__:
-            if getattr(agent, field) != getattr(plain, field):
-                reader.fault(f"[{where}] an agent with an entry has no {field!r}", where, field)
+        _check_entry(where, agent, reader)
     elif agent.model not in reader.names["models"]:
         missing = f"unknown model {agent.model!r}" if agent.model else "needs a model or an entry;"
         hint = nearest(agent.model, reader.names["models"])
         reader.fault(f"[{where}] {missing}{hint}", where, "model")
-    for key in ("keep_state", "answer_nodes"):
-        if getattr(agent, key) not in (None, ()) and not agent.entry:
+    for key in ENTRY_ONLY:
+        if not agent.entry and getattr(agent, key) != getattr(AgentConfig(), key):
             reader.fault(f"[{where}] {key} is for an agent with an entry", where, key)
     for tool in agent.tools:
         if not PATH.fullmatch(tool):
             reader.fault(f"[{where}] tool {tool!r} must be 'module:function'", where, "tools", tool)
+
+
+def _check_entry(where: str, agent: AgentConfig, reader: ConfigReader) -> None:
+    if not PATH.fullmatch(agent.entry):
+        reader.fault(f"[{where}] entry {agent.entry!r} must be 'module:object'", where, "entry")
+    for key in agent.__struct_fields__:
+        if key in (*BOTH, *ENTRY_ONLY):
+            continue
+        if getattr(agent, key) != getattr(AgentConfig(), key):
+            reader.fault(f"[{where}] an agent with an entry has no {key!r}", where, key)
+    for key in MAKERS:
+        path = getattr(agent, key)
+        if path and not PATH.fullmatch(path):
+            reader.fault(f"[{where}] {key} {path!r} must be 'module:function'", where, key)
 
 
 def _check_agent(where: str, agent: AgentConfig, config: Config, reader: ConfigReader) -> None:

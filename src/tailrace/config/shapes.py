@@ -149,7 +149,9 @@ class AgentConfig(ConfigPart, frozen=True, kw_only=True):
     that its answers must fit. Its history is compacted at 0.8 of `context_tokens`. The `max_…` limits end a
     run as incomplete; 0 is no limit. `keep_state` of an `entry`: whether a turn of a conversation continues
     with the state that the agent of a framework had at the end of the turn before; by default it does.
-    `answer_nodes` of a LangGraph graph are the nodes that speak to the user.
+    `answer_nodes` of a LangGraph graph are the nodes that speak to the user. `deps`, `context`, `config` and
+    `input` of an `entry` are functions, `module:function`, that make what the framework takes from the run's
+    request.
     """
 
     model: str = ""
@@ -167,6 +169,10 @@ class AgentConfig(ConfigPart, frozen=True, kw_only=True):
     max_turns: int | None = None
     keep_state: bool | None = None
     answer_nodes: tuple[str, ...] = ()
+    deps: str = ""
+    context: str = ""
+    config: str = ""
+    input: str = ""
     max_tool_calls: int = 0
     max_tokens: int = 0
     max_seconds: float = 0.0

@@ -25,7 +25,7 @@ from tailrace.runs.retention import RunRecords, Sweeper
 from tailrace.runs.run_task import UNREAD, RunTask
 from tailrace.runs.takeover import Suspects, attempt, hindrance, is_suspect, take
 from tailrace.runs.writer import RunWriter
-from tailrace.runtimes.contract import KeepsCheckpoints
+from tailrace.runtimes.contract import KeepsCheckpoints, ReleasesRuns
 
 logger = logging.getLogger("tailrace.runs")
 
@@ -230,8 +230,10 @@ class Worker:
         if isinstance(state.end, RunFailed):
             logger.warning("run %s of %s failed: %s", record.run, record.agent, state.end.message)
         await self._run_records.has_ended(record, state)
+        runtime = self._runtimes.get(record.agent)
+        if isinstance(runtime, ReleasesRuns):
+            await runtime.release(record.run)
         with suppress(LogError):  # it is deleted with the log at the latest
-            runtime = self._runtimes.get(record.agent)
             if runtime is None or isinstance(runtime, KeepsCheckpoints):
                 await self._sweeper.forget_kept(record.run)
 

@@ -191,6 +191,14 @@ class RuntimeCheckpoints(Protocol):
 
 
 @runtime_checkable
+class ReleasesRuns(Protocol):
+    """A runtime that holds something for a run over its pauses; `release` is called when the run has ended,
+    in the process that recorded the end."""
+
+    async def release(self, run: str) -> None: ...
+
+
+@runtime_checkable
 class KeepsCheckpoints(Protocol):
     """A runtime that stores something besides the log; `keep_in` is called once, before its first run."""
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
-from typing import Any, Self, TypeVar
+from contextlib import AbstractAsyncContextManager, contextmanager
+from typing import Any, Self, TypeAlias, TypeVar
 
 from tailrace.errors import Unavailable
 from tailrace.runs.supervisor import Supervisor
+from tailrace.runtimes.owned_context import OwnedContext
 
 Result = TypeVar("Result")
 
@@ -75,16 +76,27 @@ class Shutdown:
             cut()
 
 
+Lifespan: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
+"""Start and stop of the application that the server runs."""
+LIFESPAN_SECONDS = 30.0
+
+
 class Lifecycle:
-    """`release` closes what models and tools hold open, last. `open`, `drain` and `close` may each be called
-    more than once, also concurrently."""
+    """`release` closes what models and tools hold open; `lifespan` is entered first and left last. `open`,
+    `drain` and `close` may each be called more than once, also concurrently."""
 
     def __init__(
-        self, supervisor: Supervisor, shutdown: Shutdown, release: Callable[[], Awaitable[None]]
+        self,
+        supervisor: Supervisor,
+        shutdown: Shutdown,
+        release: Callable[[], Awaitable[None]],
+        lifespan: Lifespan | None = None,
     ) -> None:
         self._supervisor = supervisor
         self._shutdown = shutdown
         self._release = release
+        self._lifespan = lifespan
+        self._context: OwnedContext[None] | None = None
         self._opening: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -111,9 +123,17 @@ class Lifecycle:
         if self._closing is not None:
             raise Unavailable("The server shuts down; try again in a moment.")
         if self._opening is None or _failed(self._opening):
-            self._opening = asyncio.create_task(self._supervisor.open())
+            self._opening = asyncio.create_task(self._open())
         if not self._opening.done():
             await asyncio.shield(self._opening)
+
+    async def _open(self) -> None:
+        """The application's own start comes first: runs that are taken over may need what it opens."""
+        if self._lifespan is not None and self._context is None:
+            context = OwnedContext(self._lifespan(), "lifespan")
+            await context.enter()
+            self._context = context
+        await self._supervisor.open()
 
     async def drain(self) -> None:
         """Refuse new runs, and wait until the live ones have ended or were handed over; reads are served."""
@@ -137,6 +157,8 @@ class Lifecycle:
             await asyncio.wait([self._opening])
             await self._supervisor.close()
         await self._release()
+        if self._context is not None:
+            await self._context.leave(LIFESPAN_SECONDS)
 
 
 def _failed(opening: asyncio.Task[None]) -> bool:

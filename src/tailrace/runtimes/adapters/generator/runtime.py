@@ -1,4 +1,4 @@
-"""A plain async generator as an agent: its pieces become events.
+"""A function as an agent, usually an async generator: its pieces become events.
 
 A generator has no state that could be continued after a crash: its run fails then, or with `restarts`
 starts again from the beginning, and the events of the earlier attempt are abandoned. Items are opened,
@@ -8,6 +8,7 @@ grammar's message.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -37,6 +38,8 @@ from tailrace.runtimes.tools.contract import MAX_OUTPUT, PROGRESS, ToolResult
 Function = Callable[[Run], AsyncGenerator[GeneratorPiece, None]]
 
 
+END: Any = object()
+"""The mark at the end of a generator in a thread."""
 RESTARTS = "__tailrace_restarts__"
 """The attribute of a function that may be started again, so that it applies wherever the function is
 named."""
@@ -63,7 +66,7 @@ class GeneratorRuntime:
         context.emit(opening(context.state, self._name))
         writer = _PieceWriter(context, self._name)
         try:
-            async with aclosing(self._function(Run(context))) as pieces:
+            async with aclosing(pieces_of(self._function, Run(context))) as pieces:
                 async for piece in pieces:
                     writer.add(piece)
                     if _begins_tool(piece):
@@ -79,15 +82,42 @@ class GeneratorRuntime:
         context.emit(ending(context.state))
 
 
+KINDS = (
+    inspect.isasyncgenfunction,
+    inspect.isgeneratorfunction,
+    inspect.iscoroutinefunction,
+)
+"""What an agent may be: an async generator; a generator, which runs in a thread; a coroutine function, whose
+result is the answer."""
+
+
+async def pieces_of(function: Any, run: Run) -> AsyncGenerator[GeneratorPiece, None]:
+    """The pieces of an agent of any kind."""
+    code = _code(function)
+    if inspect.isasyncgenfunction(code):
+        async with aclosing(function(run)) as pieces:
+            async for piece in pieces:
+                yield piece
+    elif inspect.iscoroutinefunction(code):
+        result = await function(run)
+        if result is not None:
+            yield result if isinstance(result, str) else _text(result)
+    else:
+        generator = function(run)
+        try:
+            while (piece := await asyncio.to_thread(next, generator, END)) is not END:
+                yield piece
+        finally:
+            await asyncio.to_thread(generator.close)
+
+
 def fault_of(thing: object) -> str:
     """The reason why an object cannot be a generator agent, or `""`."""
     if not callable(thing) or inspect.isclass(thing):
         return "it is no async generator function"
     code = _code(thing)
-    if inspect.iscoroutinefunction(code):
-        return "it is async and yields nothing: an agent yields what it says"
-    if not inspect.isasyncgenfunction(code):
-        return "it is no async generator function: write 'async def', and yield what it says"
+    if not any(is_kind(code) for is_kind in KINDS):
+        return "it is a plain function: write 'async def', or yield what it says"
     try:
         parameters = list(inspect.signature(thing).bind(None).signature.parameters.values())
     except TypeError as error:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -31,6 +32,7 @@ from tailrace.runtimes.adapters.langgraph.memory import UserStore
 from tailrace.runtimes.adapters.langgraph.messages import request_messages
 from tailrace.runtimes.adapters.langgraph.saver import INTERRUPT, Saver
 from tailrace.runtimes.adapters.playback import SCOPE, Scope
+from tailrace.runtimes.adapters.run_values import Make, RunValues
 from tailrace.runtimes.contract import RunContext, RuntimeCheckpoints
 from tailrace.runtimes.current import current_run
 from tailrace.runtimes.foreign import refusal
@@ -39,7 +41,6 @@ from tailrace.runtimes.node_lifecycle import ending, opening
 assert patches  # imported for its patches
 
 logger = logging.getLogger("tailrace.runtimes")
-Make = Callable[[RunRequest], Any]
 MAX_TURNS = 100
 KIND = "langgraph"
 """The kind of the state that a graph leaves to the next turn."""
@@ -48,9 +49,11 @@ SHOWN = ("todos", "files")
 
 
 class LangGraphRuntime:
-    """Runs `graph`. `input` makes its input from a request, `context` its run-time context. More than
-    `max_turns` model replies of one of its graphs end the run as incomplete. Each turn of a conversation
-    continues with the state that the graph had at the end of the turn before, unless not `keep_state`.
+    """Runs `graph`, or the graph that it makes for each run (a factory as in `langgraph.json`). `input` makes
+    its input from a request, `context` its run-time context, and `config` its `RunnableConfig`
+    (`configurable`, tags, callbacks, `recursion_limit`), or is one (`run_values.py`). More than `max_turns`
+    model replies of one of its graphs end the run as incomplete. Each turn of a conversation continues with
+    the state that the graph had at the end of the turn before, unless not `keep_state`.
 
     `answer_nodes` are the nodes whose models and agents speak to the user; other nodes' texts are reasoning,
     their agents subagents. By default an agent speaks in a node after which the graph may end, and a
@@ -67,24 +70,20 @@ class LangGraphRuntime:
         *,
         input: Make | None = None,
         context: Make | None = None,
+        config: Make | Mapping[str, Any] | None = None,
         max_turns: int = MAX_TURNS,
         keep_state: bool = True,
         answer_nodes: Sequence[str] = (),
     ) -> None:
-        if not isinstance(graph, anatomy.Pregel):
-            kind = type(graph).__name__
-            raise ConfigError(f"{name}: a langgraph {kind} is not a graph; compile it first")
-        pregel = cast("anatomy.Graph", graph)
-        if input is None and not anatomy.has_messages(pregel):
-            raise ConfigError(f"{name}: the graph's state has no messages; say how with input=…")
-        self._graph = pregel
+        is_factory = inspect.isroutine(graph)
+        self._graph = RunValues("the graph", _factory(graph) if is_factory else None)
+        self._fixed_graph = None if is_factory else _graph_from(graph, name, input, answer_nodes)
         self._name = name
         self._input = input
-        self._context = context
+        self._context = RunValues("context", context)
+        self._config = RunValues("config", config if callable(config) else lambda _: config)
         self._max_turns = max_turns
         self._keep_state = keep_state
-        if unknown := [node for node in answer_nodes if node not in pregel.nodes]:
-            raise ConfigError(f"{name}: answer_nodes: the graph has no node {unknown[0]!r}")
         self._answer_nodes = tuple(answer_nodes)
         self._store: RuntimeCheckpoints | None = None
 
@@ -107,8 +106,9 @@ class LangGraphRuntime:
             await saver.adopt(state)
         before: set[str] = set()
         while True:
+            values = await self._values(context)
             graphs = Graphs(context, saver, self._name, self._max_turns, self._answer_nodes)
-            if await self._work(graphs):
+            if await self._work(graphs, values):
                 if self._keep_state:
                     exact = not graphs.has_client_calls
                     await states.save(context.run, KIND, saver.thread_state(exact=exact))
@@ -121,13 +121,42 @@ class LangGraphRuntime:
                 raise ModelFailed("The graph does not take the answer to its interrupt.")
             before = again
 
-    async def _work(self, graphs: Graphs) -> bool:
+    async def release(self, run: str) -> None:
+        """A run has ended."""
+        await self._context.release(run)
+        await self._config.release(run)
+        await self._graph.release(run)
+
+    async def _values(self, context: RunContext) -> tuple[Any, dict[str, Any]]:
+        """The run-time context of a run, and its configuration (a `RunnableConfig`)."""
+        request = context.request
+        theirs = dict(await self._config.get(context.run, request) or {})
+        own = {**caller_fields(request), "thread_id": context.run}
+        config = {
+            **theirs,
+            "configurable": {**theirs.get("configurable", {}), **own},
+            "metadata": {**theirs.get("metadata", {}), **request.metadata},
+        }
+        return await self._context.get(context.run, request), config
+
+    async def _graph_of(self, request: RunRequest, run: str) -> anatomy.Graph:
+        """The graph, made for this run if it has a factory. Raises `ModelFailed` for a factory that fails or
+        returns something else."""
+        if self._fixed_graph is not None:
+            return self._fixed_graph
+        product = await self._graph.get(run, request)
+        try:
+            return _graph_from(product, self._name, self._input, self._answer_nodes)
+        except ConfigError as error:
+            raise ModelFailed(str(error)) from None
+
+    async def _work(self, graphs: Graphs, values: tuple[Any, dict[str, Any]]) -> bool:
         """Let the graph work; False if only a person can continue it."""
         if graphs.people.at_breakpoint:
             return False
         token = SCOPE.set(Scope(graphs, None, None))
         try:
-            task = asyncio.create_task(self._run(graphs))
+            task = asyncio.create_task(self._run(graphs, *values))
         finally:
             SCOPE.reset(token)
         try:
@@ -140,21 +169,17 @@ class LangGraphRuntime:
             raise _failure(error, graphs) from error
         return task.result()
 
-    async def _run(self, graphs: Graphs) -> bool:
+    async def _run(self, graphs: Graphs, context: Any, config: Any) -> bool:
         """True when the graph has ended."""
         saver, request = graphs.saver, graphs.context.request
         saver.answers = graphs.people.answers()
-        graph = copy.copy(self._graph)
+        graph = copy.copy(await self._graph_of(request, graphs.context.run))
         graph.checkpointer = saver
         if graph.store is None or type(graph.store) is InMemoryStore:
             graph.store = UserStore(current_run().memory)
-        config: Any = {
-            "configurable": {**caller_fields(request), "thread_id": graphs.context.run},
-            "metadata": dict(request.metadata),
-        }
         options: dict[str, Any] = {"stream_mode": ["updates", "custom"], "durability": "sync"}
-        if self._context is not None:
-            options["context"] = self._context(request)
+        if self._context:
+            options["context"] = context
         input = None if saver.has_checkpoint else self._input_of(request, saver)
         stopped = False
         async for mode, data in cast("Any", graph).astream(input, config, **options):
@@ -192,6 +217,30 @@ class LangGraphRuntime:
         if saver.is_exact and not request.history_differs and not request.instructions:
             return {"messages": request_messages(msgspec.structs.replace(request, history=()))}
         return {"messages": [RemoveMessage(REMOVE_ALL_MESSAGES), *request_messages(request)]}
+
+
+def _graph_from(
+    graph: object, name: str, input: Make | None, answer_nodes: Sequence[str]
+) -> anatomy.Graph:
+    if not isinstance(graph, anatomy.Pregel):
+        kind = type(graph).__name__
+        raise ConfigError(f"{name}: a langgraph {kind} is not a graph; compile it first")
+    pregel = cast("anatomy.Graph", graph)
+    if input is None and not anatomy.has_messages(pregel):
+        raise ConfigError(f"{name}: the graph's state has no messages; say how with input=…")
+    if unknown := [node for node in answer_nodes if node not in pregel.nodes]:
+        raise ConfigError(f"{name}: answer_nodes: the graph has no node {unknown[0]!r}")
+    return pregel
+
+
+def _factory(function: Any) -> Make:
+    """A factory of graphs as a function of the request: it gets the configuration of the run."""
+    takes_config = bool(inspect.signature(function).parameters)
+
+    def make(request: RunRequest) -> Any:
+        return function({"configurable": caller_fields(request)}) if takes_config else function()
+
+    return make
 
 
 def caller_fields(request: RunRequest) -> dict[str, Any]:

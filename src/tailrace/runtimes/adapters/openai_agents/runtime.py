@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 import openai
@@ -37,6 +37,7 @@ from tailrace.runtimes.adapters.openai_agents import patches
 from tailrace.runtimes.adapters.openai_agents.invocation import OpenAIAgentsInvocation
 from tailrace.runtimes.adapters.openai_agents.items import request_input
 from tailrace.runtimes.adapters.playback import play, scope
+from tailrace.runtimes.adapters.run_values import Make, RunValues
 from tailrace.runtimes.contract import RunContext, RuntimeCheckpoints
 from tailrace.runtimes.foreign import refusal
 from tailrace.runtimes.node_lifecycle import ending, opening
@@ -46,7 +47,6 @@ logger = logging.getLogger("tailrace.agents")
 MAX_MESSAGE = 500
 KIND, FIRST = "openai_agents", "first_agent"
 """The kind of the state that an agent leaves to the next turn; the entry that names a run's first agent."""
-Make = Callable[[RunRequest], Any]
 
 
 class OpenAIAgentsRuntime:
@@ -75,7 +75,7 @@ class OpenAIAgentsRuntime:
             )
         self._agent = cast("Agent[Any]", agent)
         self._name = name
-        self._context = context
+        self._context = RunValues("context", context)
         self._retry = frozenset(retry)
         self._keep_state = keep_state
         self._store: RuntimeCheckpoints | None = None
@@ -90,11 +90,12 @@ class OpenAIAgentsRuntime:
 
     async def run(self, context: RunContext) -> None:
         agent = await self._first_agent(context)
+        value = await self._context.get(context.run, context.request)
         last_agents: list[Agent[Any]] = []
         context.emit(opening(context.state, self._name))
 
         async def run(request: RunRequest) -> None:
-            last_agents.append(await self._run(request, agent))
+            last_agents.append(await self._run(request, agent, value))
 
         if await play(context, run, _failure):
             if self._store is not None and self._keep_state and last_agents:
@@ -117,13 +118,17 @@ class OpenAIAgentsRuntime:
             await journal.add((FIRST, name))
         return agents_by_handoff(self._agent).get(name, self._agent)
 
-    async def _run(self, request: RunRequest, agent: Agent[Any]) -> Agent[Any]:
+    async def release(self, run: str) -> None:
+        """A run has ended."""
+        await self._context.release(run)
+
+    async def _run(self, request: RunRequest, agent: Agent[Any], context: Any) -> Agent[Any]:
         """Returns the agent that answered."""
         place = scope()
         if place is None:
             raise AssertionError("a run has a scope")
         invocation = OpenAIAgentsInvocation(place, agent, self._retry)
-        options = {**self._options, "context": self._context(request) if self._context else None}
+        options = {**self._options, "context": context}
         result = await patches.run_with_tap(
             invocation, AgentRunner(), agent, request_input(request), options
         )

@@ -5,7 +5,8 @@ Agents that its tools run take part as subagents: they are observed where every 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, cast
 
 from pydantic_ai import StructuredDict
@@ -28,6 +29,7 @@ from tailrace.protocols.secrets import scrub
 from tailrace.runtimes.adapters.playback import play
 from tailrace.runtimes.adapters.pydantic_ai import patches
 from tailrace.runtimes.adapters.pydantic_ai.messages import request_prompt
+from tailrace.runtimes.adapters.run_values import Make, RunValues
 from tailrace.runtimes.contract import RunContext
 from tailrace.runtimes.foreign import refusal
 from tailrace.runtimes.node_lifecycle import ending, opening
@@ -35,31 +37,35 @@ from tailrace.runtimes.node_lifecycle import ending, opening
 assert patches  # imported for its patches
 
 MAX_MESSAGE = 500
-Deps = Callable[[RunRequest], Any]
 
 
 class PydanticAIRuntime:
-    """Runs `agent`. `deps` makes the dependencies of a run from its request."""
+    """Runs `agent`. `deps` makes the dependencies of a run from its request (`run_values.py`)."""
 
     resumes: bool = True
     repeats: bool = True
 
-    def __init__(self, agent: object, name: str, *, deps: Deps | None = None) -> None:
+    def __init__(self, agent: object, name: str, *, deps: Make | None = None) -> None:
         if not isinstance(agent, AbstractAgent):
             raise ConfigError(f"{name}: a pydantic_ai {type(agent).__name__} is not an agent")
         self._agent = cast("AbstractAgent[Any, Any]", agent)
         self._name = name
-        self._deps = deps
+        self._deps = RunValues("deps", deps)
 
     def registry(self) -> Sequence[t.AgentEntry]:
         return (t.AgentEntry(t.MAIN, self._name),)
 
     async def run(self, context: RunContext) -> None:
         context.emit(opening(context.state, self._name))
-        if await play(context, self._run, _failure):
+        deps = await self._deps.get(context.run, context.request)
+        if await play(context, partial(self._run, deps), _failure):
             context.emit(ending(context.state))
 
-    async def _run(self, request: RunRequest) -> None:
+    async def release(self, run: str) -> None:
+        """A run has ended."""
+        await self._deps.release(run)
+
+    async def _run(self, deps: Any, request: RunRequest) -> None:
         prompt, history, instructions = request_prompt(request)
         output = request.settings.output
         options: dict[str, Any] = {}
@@ -71,7 +77,7 @@ class PydanticAIRuntime:
             prompt,
             message_history=history,
             instructions=instructions or None,
-            deps=self._deps(request) if self._deps is not None else None,
+            deps=deps,
             model_settings=_settings(request.settings),
             toolsets=[ExternalToolset(_tools(request.settings))],
             infer_name=False,
