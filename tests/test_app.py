@@ -109,9 +109,9 @@ def wrapped(run: tailrace.Run) -> AsyncGenerator[Any, None]:
 
 
 FAULTS: list[tuple[Any, str]] = [
-    (3, "it is no async generator function"),
-    (Poet, "it is no async generator function"),
-    (lambda run: None, "it is a plain function: write 'async def', or yield what it says"),
+    (3, "it is not a function of an agent"),
+    (Poet, "it is not a function of an agent"),
+    (lambda run: None, "it is a plain function: write 'async def', or yield the answer"),
     (of_nothing, "it must take the run and nothing else: too many positional arguments"),
     (of_two, "it must take the run and nothing else: missing a required argument: 'more'"),
     (of_text, "it takes a str, and an agent is given a tailrace.Run"),

@@ -120,7 +120,11 @@ MISTAKES = [
     ("max_turns = 9", "max_turns = 0", "[agents.support] max_turns must be at least 1"),
     ('type = "object" }', 'type = "thing" }', "output_schema cannot be used"),
     ('label = "docs"', 'label = "do cs"', "mcp 'do cs': a label is up to 32 letters"),
-    ("check_tools:poet", "check_tools:silent", "it is no async generator function"),
+    (
+        "check_tools:poet",
+        "check_tools:silent",
+        "it is a plain function: write 'async def', or yield the answer",
+    ),
     ('needs = ["write"]', 'needs = ["wrote"]', "node 'read' needs unknown node 'wrote'"),
 ]
 

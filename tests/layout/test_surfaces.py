@@ -54,3 +54,31 @@ def test_protocols_are_independent() -> None:
 @pytest.mark.parametrize(("surface", "folder"), sorted(SURFACES.items()))
 def test_a_surface_is_documented(surface: str, folder: str) -> None:
     assert f"| `{surface}` | `{folder}` |" in (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+
+
+PROVEN_BY = {
+    "its bytes": ("tests/protocols/test_transcripts.py", '"{name}": lambda log'),
+    "its properties": ("tests/properties/test_streams.py", '"{name}": lambda'),
+    "requests of other tenants": ("tests/support/tenant_requests.py", "{path}"),
+}
+PATHS = {
+    "responses": "/responses",
+    "chat": "chat/completions",
+    "messages": "/messages",
+    "ui": "/api/chat",
+    "agui": "/agui/",
+    "session": "/api/stream",
+    "native": "/jobs",
+}
+
+
+@pytest.mark.parametrize("proof", PROVEN_BY)
+@pytest.mark.parametrize("surface", sorted(SURFACES))
+def test_a_surface_is_in_the_suites_for_all_surfaces(surface: str, proof: str) -> None:
+    file, mark = PROVEN_BY[proof]
+    assert mark.format(name=surface, path=PATHS[surface]) in (ROOT / file).read_text("utf-8")
+
+
+@pytest.mark.parametrize("surface", sorted(SURFACES))
+def test_a_surface_is_on_the_page_of_protocols(surface: str) -> None:
+    assert PATHS[surface] in (ROOT / "PROTOCOLS.md").read_text(encoding="utf-8")

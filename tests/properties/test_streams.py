@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tailrace.events import stored
-from tailrace.events.history import lasting, said_in_vain
+from tailrace.events.history import lasting, replaced_items
 from tailrace.events.state import fold
 from tailrace.events.types import (
     Event,
@@ -161,7 +161,7 @@ def test_a_list_of_agui_messages_holds_what_the_history_holds(log: Sequence[Even
         if isinstance(event.payload, TextDelta | RefusalDelta) and event.payload.text
     }
     shown = {int(id.rpartition("_")[2]) for id in reader.messages if id.startswith("msg_")}
-    assert kept == (said & shown) - said_in_vain(fold(log))
+    assert kept == (said & shown) - replaced_items(fold(log))
 
 
 def _ends(log: Sequence[Event], turn: int) -> int:

@@ -242,12 +242,12 @@ async def test_an_answer_to_no_question_is_refused_and_recorded_for_the_audit() 
 
 async def test_begin_starts_where_nothing_is_answered() -> None:
     async with opened() as world:
-        run, turn = await world.service.begin(
+        run, turn = await world.service.answer_or_start(
             caller(), asked(text="roses"), b"{}", to_agent=True, param="model"
         )
         assert turn == 0
         assert await words(world.service, run) == "roses"
         with pytest.raises(NotFound):
-            await world.service.begin(
+            await world.service.answer_or_start(
                 caller(), asked(conversation="conv_none"), b"{}", to_agent=True, param="model"
             )

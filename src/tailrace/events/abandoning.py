@@ -26,7 +26,7 @@ def replies(state: RunState, node: str | None = None) -> list[t.Draft]:
 
 
 def leftovers(state: RunState) -> list[t.Draft]:
-    """Close what replies left whose worker died after `reply.abandoned`."""
+    """Close the items of abandoned replies whose worker died before it closed them."""
     abandoned_items = [number for number, item in enumerate(state.items) if item.abandoned]
     return _left_of(state, abandoned_items)
 

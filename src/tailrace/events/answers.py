@@ -65,7 +65,8 @@ class Reply(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Decline(Struct, frozen=True):
-    """Question `request_id` will not be answered. If a call put it, `words` are the output of the call."""
+    """Question `request_id` will not be answered. If a call put the question, `words` are the
+    output of the call."""
 
     request_id: str
     words: str

@@ -124,11 +124,11 @@ def lasting(events: Sequence[Event]) -> Sequence[Event]:
     """A complete log for a reader that gets one answer at its end: without replies that were replaced."""
     if not any(isinstance(event.payload, RunAttempt) for event in events):
         return events
-    hidden_items = said_in_vain(fold(events))
+    hidden_items = replaced_items(fold(events))
     return [event for event in events if getattr(event.payload, "item", None) not in hidden_items]
 
 
-def said_in_vain(state: RunState) -> set[int]:
+def replaced_items(state: RunState) -> set[int]:
     """The items of replies that a crash interrupted and another reply replaced. In a run that did not
     complete, an interrupted reply without a later complete one is not among them: it may be the only one."""
     whole: dict[tuple[str, str], int] = {}
@@ -211,7 +211,7 @@ def _is_agents(item: Item) -> bool:
 
 
 CLIENTS = ("_output", "_response")
-"""How the types of items end that a client makes: outputs of calls, answers to approval requests."""
+"""The endings of the types of items that clients make: outputs of calls, answers to approval requests."""
 
 
 def _texts(items: Sequence[Item]) -> list[tuple[tuple[str, str], int]]:

@@ -132,7 +132,7 @@ def text_of(parts: tuple[Part, ...]) -> str:
 
 
 def parts_of(item: Item) -> tuple[Part, ...]:
-    """The parts of what an item says; of most kinds it has none."""
+    """The content parts of a message, or of the output of a call; other items have none."""
     if isinstance(item, Message):
         return item.content
     return item.output if isinstance(item, ToolOutput) else ()

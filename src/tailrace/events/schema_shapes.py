@@ -127,7 +127,8 @@ class Schema:
         """Raises `NoSchema`, `Overspent`."""
         self.root = root
         self.tracks = False
-        """Whether it asks what other parts of it have looked at."""
+        """Whether it has `unevaluatedProperties` or `unevaluatedItems`, which depend on the evaluation of its
+        other parts."""
         self._work = work
         self._bases: dict[int, str] = {}
         self._nodes: dict[str, object] = {}

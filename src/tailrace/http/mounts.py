@@ -1,5 +1,5 @@
-"""Where the OpenAI-shaped surfaces are mounted: `/v1`, where `model` names what runs, and
-`/agent/{agent_id}`, where the path does and any model string will do."""
+"""The mounts of the OpenAI-shaped surfaces: `/v1`, where `model` names the agent or model, and
+`/agent/{agent_id}`, where the path names it and `model` may have any value."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from tailrace.errors import ModelFailed
 from tailrace.events.request import RunRequest
@@ -122,6 +122,36 @@ class Checks(Protocol):
     def objection(self, request: RunRequest) -> str:
         """The reason for the refusal, or `""`."""
         ...
+
+
+Feature = Literal[
+    "json_schema", "json_object", "tool_choice", "stop", "logprobs", "seed", "custom_tools"
+]
+"""Something that a client may ask of an agent and that some agents cannot do."""
+
+
+@runtime_checkable
+class Lacks(Protocol):
+    """A runtime that cannot do some of what a client may ask for: such a request is refused, not ignored."""
+
+    lacks: frozenset[Feature]
+
+
+def lacking(runtime: Runtime, request: RunRequest) -> Feature | None:
+    """The first thing in a request that the agent cannot do."""
+    if not isinstance(runtime, Lacks):
+        return None
+    settings = request.settings
+    requests: dict[Feature, bool] = {
+        "json_schema": settings.output.kind == "json_schema",
+        "json_object": settings.output.kind == "json_object",
+        "tool_choice": settings.tool_choice.mode == "required" or bool(settings.tool_choice.names),
+        "stop": bool(settings.stop),
+        "logprobs": settings.logprobs or bool(settings.top_logprobs),
+        "seed": settings.seed is not None,
+        "custom_tools": any(tool.kind == "custom" for tool in settings.tools),
+    }
+    return next((name for name in requests if requests[name] and name in runtime.lacks), None)
 
 
 @runtime_checkable

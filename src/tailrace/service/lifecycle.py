@@ -136,7 +136,8 @@ class Lifecycle:
         await self._supervisor.open()
 
     async def drain(self) -> None:
-        """Refuse new runs, and wait until the live ones have ended or were handed over; reads are served."""
+        """Refuse new runs, and wait until the live ones have ended or were handed over; reads are served. A
+        second call finds nothing left to do, so `close` drains whether or not its caller did."""
         await self._supervisor.drain()
 
     def cut(self) -> None:

@@ -41,7 +41,7 @@ class _Outcomes:
         self._items_by_run: dict[str, Sequence[ItemState]] = {}
 
     async def complete(self, items: Sequence[Item]) -> tuple[Item, ...]:
-        """The items, with a call that waited and its output in place of what the client has of them."""
+        """The items, where calls that waited and their outputs replace the client's versions of them."""
         complete: list[Item] = []
         calls = {_approval_request(item) for item in items if isinstance(item, ProviderItem)}
         for item in items:

@@ -38,6 +38,7 @@ from tailrace.protocols.ai_sdk_ui import messages as ui
 from tailrace.protocols.anthropic_messages import content
 from tailrace.protocols.openai_chat import messages
 from tailrace.protocols.openai_responses import request as responses
+from tailrace.runtimes.contract import Feature
 
 HEAD_SECONDS = 2.0
 NO_OUTPUT = (
@@ -110,6 +111,47 @@ def place(failure: NoForm, request: RunRequest, body: bytes) -> str:
     if where := find(body, failure.item, failure.part):
         return f"{where}.{failure.field}" if failure.field else where
     return _before(request) if failure.item in request.history else failure.param
+
+
+_WORDS: Mapping[Feature, str] = {
+    "json_schema": "answer in a JSON schema of the request",
+    "json_object": "be forced to answer with a JSON object",
+    "tool_choice": "be forced to call a tool",
+    "stop": "stop at a text",
+    "logprobs": "return log probabilities",
+    "seed": "use a seed",
+    "custom_tools": "call custom tools",
+}
+_PARAMS: Mapping[str, Mapping[Feature, str]] = {
+    "chat": {
+        "json_schema": "response_format",
+        "json_object": "response_format",
+        "custom_tools": "tools",
+    },
+    "responses": {
+        "json_schema": "text.format",
+        "json_object": "text.format",
+        "logprobs": "include",
+        "custom_tools": "tools",
+    },
+    "messages": {"json_schema": "output_config.format", "stop": "stop_sequences"},
+    "native": {
+        "json_schema": "settings.output",
+        "json_object": "settings.output",
+        "custom_tools": "settings.tools",
+    },
+}
+"""The parameter of each surface, where it is not the name of the feature."""
+
+
+def lacking(feature: Feature, request: RunRequest) -> BadRequest:
+    """The error for a request that its agent cannot do."""
+    prefix = "settings." if request.surface == "native" else ""
+    param = _PARAMS.get(request.surface, {}).get(feature, f"{prefix}{feature}")
+    message = f"{request.agent} cannot {_WORDS[feature]}."
+    if request.surface == "messages":  # its errors have no field for it
+        message = f"{param}: {message}"
+    return BadRequest(message, param=param, code="unsupported_parameter")
 
 
 def item_place(request: RunRequest, body: bytes, number: int) -> str:

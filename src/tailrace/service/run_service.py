@@ -24,7 +24,7 @@ from tailrace.events.types import Event, RunFailed, RunResumed
 from tailrace.log.follow import follow
 from tailrace.runs.conversations import Conversations
 from tailrace.runs.directory import Filter, Page, RunRecord
-from tailrace.runtimes.contract import objection, refusal
+from tailrace.runtimes.contract import lacking, objection, refusal
 from tailrace.service import refusals
 from tailrace.service.answers import find_answer, require_same_agent
 from tailrace.service.caller import Caller
@@ -78,7 +78,7 @@ class RunService(Struct, frozen=True):
         """The conversations and sessions of all owners."""
         return self.runs.conversations
 
-    async def begin(
+    async def answer_or_start(
         self,
         caller: Caller,
         request: RunRequest,
@@ -142,7 +142,10 @@ class RunService(Struct, frozen=True):
             request = await with_history(self.runs, request, caller.owner)
         if request.previous_run:
             request = await with_thread(self.runs, request, caller.owner)
-        if fault := objection(self.runs.supervisor.runtime(request.agent), request):
+        runtime = self.runs.supervisor.runtime(request.agent)
+        if feature := lacking(runtime, request):
+            raise refusals.lacking(feature, request)
+        if fault := objection(runtime, request):
             raise BadRequest(
                 f"The schema for the answer cannot be used: {fault}.",
                 param=_SCHEMA_PARAM.get(request.surface, ""),

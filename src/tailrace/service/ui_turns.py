@@ -80,7 +80,8 @@ async def find_answer(runs: StoredRuns, create: SendUiMessages, owner: Owner) ->
 
 
 async def _not_stale(runs: StoredRuns, run: str, state: RunState, answer: Answer) -> Answer:
-    """Of answers in an earlier message: those to open questions, and those that the run has as they are."""
+    """The answers of an earlier message without stale ones: those to open questions, and those that equal the
+    run's."""
     events = await runs.directory.events(run)
     return tuple(
         each

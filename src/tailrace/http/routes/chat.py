@@ -46,7 +46,7 @@ class _Chat:
         create = request.decode(body)
         target = self._mount.target(http, create.request.model)
         run_request = await self._in_session(caller, create.request, target)
-        run, turn = await self._service.begin(
+        run, turn = await self._service.answer_or_start(
             caller,
             run_request,
             body,

@@ -62,7 +62,7 @@ class _Responses:
         create = request.decode(body)
         target = self._mount.target(http, create.request.model)
         run_request = msgspec.structs.replace(create.request, agent=target.name)
-        run, turn = await self._service.begin(
+        run, turn = await self._service.answer_or_start(
             caller,
             run_request,
             body,

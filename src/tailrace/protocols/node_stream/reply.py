@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from tailrace.events import ids
 from tailrace.events.grammar import ASKED_TOOL
-from tailrace.events.history import said_in_vain
+from tailrace.events.history import replaced_items
 from tailrace.events.items import Item, Json, Message, text_of
 from tailrace.events.state import RunState
 from tailrace.events.types import (
@@ -90,7 +90,7 @@ def status(state: RunState) -> str:
 
 def _lasting(state: RunState) -> list[Item]:
     """The output text, without replies that a crash interrupted and a later attempt replaced."""
-    in_vain = said_in_vain(state)
+    in_vain = replaced_items(state)
     return [
         item.content
         for number, item in enumerate(state.items)

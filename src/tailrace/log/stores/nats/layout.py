@@ -1,6 +1,6 @@
-"""Which streams there are, what they are called, and whether they are as they must be.
+"""The streams of an installation: their names, their configuration, and the check of existing ones.
 
-    RUNS-<n>   frames of runs, one subject a run, a share of the runs each; told on as they are stored
+    RUNS-<n>   frames of runs, one subject a run, a share of the runs each; republished when they are stored
     RECORDS    the last value of each record, and when it falls due
     JOBS       runs that wait for a worker
 

@@ -177,8 +177,8 @@ def has(connection: sqlite3.Connection, run: str) -> bool:
 
 
 def take(connection: sqlite3.Connection, run: str, base: int, most: int) -> list[Piece]:
-    """Remove a run's chunks and return what was in them, the events before `base`; none, and nothing is
-    removed, where they have more than `most` bytes or are damaged."""
+    """Remove a run's chunks and return their events before `base`. If the chunks have more than `most` bytes
+    or are damaged, nothing is removed and the result is empty."""
     (size,) = connection.execute(
         "SELECT total(length(body)) FROM chunks WHERE run = ?", (run,)
     ).fetchone()

@@ -120,7 +120,7 @@ class SqliteStore:
         """Wire the parts; `life` undoes it, the last one first."""
         readers = ReadPool(self._folder)
         writer = Writer(connection, recovery.segment)
-        checkpoints = Checkpoints(self._folder, writer.turn)
+        checkpoints = Checkpoints(self._folder, writer.commit_lock)
         log = self._log = SqliteLog(writer, readers, recovery)
         self._records = SqliteRecords(writer, readers)
 

@@ -129,7 +129,7 @@ class _Corrupt(Exception):
     """An act, or a statement beside a run's first frame, met a damaged page."""
 
     def __init__(self, culprit: int | Append, message: str) -> None:
-        """`failed` is the number of the act, or the first append of a run."""
+        """`culprit` is the number of the act, or the first append of a run."""
         super().__init__(message)
         self.culprit = culprit
 
@@ -141,7 +141,7 @@ class Writer:
         """`segment` is the number of the last one in the file."""
         self.segment = segment
         self.bytes_written = 0
-        self.turn = threading.Lock()
+        self.commit_lock = threading.Lock()
         """Held by the thread during a commit; another holder has the file for itself."""
         self._connection = connection
         self._cursor = connection.cursor()
@@ -239,7 +239,7 @@ class Writer:
     def _run(self) -> None:
         """The writer thread. It alone uses the connection, and calls the loop once per commit."""
         while (commit := self._commits.get()) is not None:
-            with self.turn:
+            with self.commit_lock:
                 self._commit(commit)
             self._loop.call_soon_threadsafe(self._resolve, commit)
 

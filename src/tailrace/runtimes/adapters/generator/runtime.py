@@ -114,10 +114,10 @@ async def pieces_of(function: Any, run: Run) -> AsyncGenerator[GeneratorPiece, N
 def fault_of(thing: object) -> str:
     """The reason why an object cannot be a generator agent, or `""`."""
     if not callable(thing) or inspect.isclass(thing):
-        return "it is no async generator function"
+        return "it is not a function of an agent"
     code = _code(thing)
     if not any(is_kind(code) for is_kind in KINDS):
-        return "it is a plain function: write 'async def', or yield what it says"
+        return "it is a plain function: write 'async def', or yield the answer"
     try:
         parameters = list(inspect.signature(thing).bind(None).signature.parameters.values())
     except TypeError as error:

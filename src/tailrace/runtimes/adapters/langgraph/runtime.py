@@ -12,7 +12,7 @@ import copy
 import inspect
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
 from langchain_core.messages import AIMessage, RemoveMessage
@@ -33,7 +33,7 @@ from tailrace.runtimes.adapters.langgraph.messages import request_messages
 from tailrace.runtimes.adapters.langgraph.saver import INTERRUPT, Saver
 from tailrace.runtimes.adapters.playback import SCOPE, Scope
 from tailrace.runtimes.adapters.run_values import Make, RunValues
-from tailrace.runtimes.contract import RunContext, RuntimeCheckpoints
+from tailrace.runtimes.contract import Feature, RunContext, RuntimeCheckpoints
 from tailrace.runtimes.current import current_run
 from tailrace.runtimes.foreign import refusal
 from tailrace.runtimes.node_lifecycle import ending, opening
@@ -62,6 +62,7 @@ class LangGraphRuntime:
 
     resumes: bool = True
     repeats: bool = True
+    lacks: frozenset[Feature] = frozenset(get_args(Feature))
 
     def __init__(
         self,

@@ -38,13 +38,15 @@ from tailrace.runtimes.adapters.openai_agents.invocation import OpenAIAgentsInvo
 from tailrace.runtimes.adapters.openai_agents.items import request_input
 from tailrace.runtimes.adapters.playback import play, scope
 from tailrace.runtimes.adapters.run_values import Make, RunValues
-from tailrace.runtimes.contract import RunContext, RuntimeCheckpoints
+from tailrace.runtimes.contract import Feature, RunContext, RuntimeCheckpoints
 from tailrace.runtimes.foreign import refusal
 from tailrace.runtimes.node_lifecycle import ending, opening
 
 logger = logging.getLogger("tailrace.agents")
 
 MAX_MESSAGE = 500
+SCHEMA: frozenset[Feature] = frozenset({"json_schema"})
+LACKS: frozenset[Feature] = frozenset({"json_object", "stop", "seed", "logprobs", "custom_tools"})
 KIND, FIRST = "openai_agents", "first_agent"
 """The kind of the state that an agent leaves to the next turn; the entry that names a run's first agent."""
 
@@ -75,6 +77,9 @@ class OpenAIAgentsRuntime:
             )
         self._agent = cast("Agent[Any]", agent)
         self._name = name
+        self.lacks: frozenset[Feature] = LACKS
+        if self._agent.output_type not in (None, str):
+            self.lacks = LACKS | SCHEMA
         self._context = RunValues("context", context)
         self._retry = frozenset(retry)
         self._keep_state = keep_state

@@ -30,13 +30,15 @@ from tailrace.runtimes.adapters.playback import play
 from tailrace.runtimes.adapters.pydantic_ai import patches
 from tailrace.runtimes.adapters.pydantic_ai.messages import request_prompt
 from tailrace.runtimes.adapters.run_values import Make, RunValues
-from tailrace.runtimes.contract import RunContext
+from tailrace.runtimes.contract import Feature, RunContext
 from tailrace.runtimes.foreign import refusal
 from tailrace.runtimes.node_lifecycle import ending, opening
 
 assert patches  # imported for its patches
 
 MAX_MESSAGE = 500
+SCHEMA: frozenset[Feature] = frozenset({"json_schema"})
+LACKS: frozenset[Feature] = frozenset({"json_object", "tool_choice", "logprobs", "custom_tools"})
 
 
 class PydanticAIRuntime:
@@ -50,6 +52,9 @@ class PydanticAIRuntime:
             raise ConfigError(f"{name}: a pydantic_ai {type(agent).__name__} is not an agent")
         self._agent = cast("AbstractAgent[Any, Any]", agent)
         self._name = name
+        self.lacks: frozenset[Feature] = LACKS
+        if self._agent.output_type is not str:
+            self.lacks = LACKS | SCHEMA
         self._deps = RunValues("deps", deps)
 
     def registry(self) -> Sequence[t.AgentEntry]:
