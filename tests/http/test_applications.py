@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.forks import Forks, forking
 from tests.support.servers import ChildServer, select_a_moment
 
 CONFIG = """
@@ -196,11 +197,31 @@ agent_object = AgentObject()
 """
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Generator[ChildServer, None, None]:
-    child = ChildServer(tmp_path, config=CONFIG, tools=TOOLS).start(fresh=True)
+@pytest.fixture(scope="module")
+def forks() -> Generator[Forks, None, None]:
+    with forking(
+        "tailrace.runtimes.adapters.langgraph.runtime",
+        "tailrace.runtimes.adapters.pydantic_ai.runtime",
+        "tests.support.openai_agents_agents",
+    ) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def one_server(
+    tmp_path_factory: pytest.TempPathFactory, forks: Forks
+) -> Generator[ChildServer, None, None]:
+    folder = tmp_path_factory.mktemp("applications")
+    child = ChildServer(folder, config=CONFIG, tools=TOOLS).start(forks=forks)
     yield child
     child.kill()
+
+
+@pytest.fixture
+def server(one_server: ChildServer) -> ChildServer:
+    """The server, with an empty file of notes."""
+    (one_server.folder / "notes.txt").write_text("")
+    return one_server
 
 
 def said(server: ChildServer, agent: str) -> str:
@@ -249,7 +270,7 @@ def test_functions_of_every_kind_are_agents(server: ChildServer, agent: str) -> 
         notes(server, "made managed", "left managed")
 
 
-def test_a_value_outlives_a_pause_and_not_a_restart(server: ChildServer) -> None:
+def test_a_value_outlives_a_pause_and_not_a_restart(server: ChildServer, forks: Forks) -> None:
     def waiting() -> tuple[str, Any]:
         job = httpx.post(f"{server.url}/jobs", json={"agent": "waits", "input": "x"}).json()
         url = f"{server.url}/jobs/{job['id']}"
@@ -268,7 +289,7 @@ def test_a_value_outlives_a_pause_and_not_a_restart(server: ChildServer) -> None
     notes(server, "made waits", "left waits")
     paused = waiting()
     server.kill()
-    server.start(fresh=True)
+    server.start(forks=forks)
     answer(*paused)
     notes(server, "made waits", "left waits", "made waits", "made waits", "left waits")
     url, _ = waiting()

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +13,7 @@ import httpx
 import jwt
 import pytest
 
-from tests.support.forks import Forks
+from tests.support.forks import Forks, forking
 from tests.support.mcp_servers import McpProcess
 from tests.support.servers import ChildServer, select_a_moment
 
@@ -202,15 +201,27 @@ openai = OpenAIAgentsRuntime(
 '''
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def forks() -> Generator[Forks, None, None]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TEST_JWT_SECRET", SECRET)
+        with forking(
+            "tailrace.runtimes.adapters.langgraph.runtime",
+            "tailrace.runtimes.adapters.pydantic_ai.runtime",
+            "tests.support.openai_agents_agents",
+        ) as made:
+            yield made
+
+
+@pytest.fixture(scope="module")
 def server(
-    tmp_path: Path, forks: Forks, monkeypatch: pytest.MonkeyPatch
+    tmp_path_factory: pytest.TempPathFactory, forks: Forks
 ) -> Generator[ChildServer, None, None]:
-    monkeypatch.setenv("TEST_JWT_SECRET", SECRET)
-    with McpProcess(tmp_path / "notes") as mcp:
+    folder = tmp_path_factory.mktemp("caller")
+    with McpProcess(folder / "notes") as mcp:
         config = CONFIG.replace("{mcp}", mcp.url)
-        child = ChildServer(tmp_path, config=config, scenario=SCENARIO, tools=TOOLS)
-        yield child.start(fresh=True)
+        child = ChildServer(folder, config=config, scenario=SCENARIO, tools=TOOLS)
+        yield child.start(forks=forks)
         child.kill()
         mcp.kill()
     assert "Traceback" not in child.errors()
@@ -319,7 +330,7 @@ def test_a_surface_passes_on_what_its_client_adds(server: ChildServer, surface: 
     assert answer_of(path, server.url, body) == expected(**more)
 
 
-def test_the_caller_survives_a_crash(server: ChildServer) -> None:
+def test_the_caller_survives_a_crash(server: ChildServer, forks: Forks) -> None:
     """Another person approves, after the process died: the caller of the run is the same."""
     headers = {**key(), "x-shop": "north"}
     body = {"agent": "careful", "input": "hi"}
@@ -328,7 +339,7 @@ def test_the_caller_survives_a_crash(server: ChildServer) -> None:
     while (job := httpx.get(url, headers=headers).json())["status"] != "waiting":
         select_a_moment()
     server.kill()
-    server.start(fresh=True)
+    server.start(forks=forks)
     boss = key("boss", scope="tailrace:admin")
     answer = {"item": job["waiting_for"][0]["item"], "approved": True}
     httpx.post(f"{url}/input", json=answer, headers=boss).raise_for_status()
@@ -370,7 +381,7 @@ def test_an_mcp_server_gets_the_caller_of_each_call(server: ChildServer) -> None
         }
 
 
-def test_what_an_agent_remembers_is_its_users(server: ChildServer) -> None:
+def test_what_an_agent_remembers_is_its_users(server: ChildServer, forks: Forks) -> None:
     """Over conversations and a crash; another user has a memory of their own."""
 
     def known(user: str, name: str) -> str:
@@ -382,6 +393,6 @@ def test_what_an_agent_remembers_is_its_users(server: ChildServer) -> None:
     assert known("ann", "Tom") == "none"
     assert known("ann", "Eva") == "Tom"
     server.kill()
-    server.start(fresh=True)
+    server.start(forks=forks)
     assert known("ann", "Ida") == "Eva Tom"
     assert known("bob", "Uwe") == "none"

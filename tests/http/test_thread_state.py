@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
 
-from tests.support.forks import Forks
+from tests.support.forks import Forks, forking
 from tests.support.servers import ChildServer, select_a_moment
 
 CONFIG = """
@@ -104,9 +103,20 @@ team = Agent(
 '''
 
 
-@pytest.fixture
-def server(tmp_path: Path, forks: Forks) -> Generator[ChildServer, None, None]:
-    child = ChildServer(tmp_path, config=CONFIG, tools=TOOLS).start(fresh=True)
+@pytest.fixture(scope="module")
+def forks() -> Generator[Forks, None, None]:
+    with forking(
+        "tailrace.runtimes.adapters.langgraph.runtime", "tests.support.openai_agents_agents"
+    ) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, forks: Forks
+) -> Generator[ChildServer, None, None]:
+    folder = tmp_path_factory.mktemp("thread")
+    child = ChildServer(folder, config=CONFIG, tools=TOOLS).start(forks=forks)
     yield child
     child.kill()
 
@@ -115,7 +125,9 @@ def client(server: ChildServer) -> openai.OpenAI:
     return openai.OpenAI(base_url=server.url + "/v1", api_key="x", max_retries=0)
 
 
-def test_the_next_turn_continues_the_state_of_the_turn_it_names(server: ChildServer) -> None:
+def test_the_next_turn_continues_the_state_of_the_turn_it_names(
+    server: ChildServer, forks: Forks
+) -> None:
     """Two branches of one turn do not see each other; the state outlives the process."""
     create = client(server).responses.create
     first = create(model="counter", input="a")
@@ -123,7 +135,7 @@ def test_the_next_turn_continues_the_state_of_the_turn_it_names(server: ChildSer
     second = create(model="counter", input="b", previous_response_id=first.id)
     assert second.output_text == "a b; 3"
     server.kill()
-    server.start(fresh=True)
+    server.start(forks=forks)
     third = create(model="counter", input="c", previous_response_id=second.id)
     assert third.output_text == "a b c; 5"
     branch = create(model="counter", input="d", previous_response_id=first.id)
@@ -214,13 +226,15 @@ def test_an_ag_ui_thread_continues_its_state(server: ChildServer) -> None:
         messages.append({"id": pieces[0]["messageId"], "role": "assistant", "content": said})
 
 
-def test_a_turn_after_a_crash_in_a_pause_has_the_state_once(server: ChildServer) -> None:
+def test_a_turn_after_a_crash_in_a_pause_has_the_state_once(
+    server: ChildServer, forks: Forks
+) -> None:
     create = client(server).responses.create
 
     def answer(waiting: Any, text: str) -> Any:
         (call,) = [each for each in waiting.output if each.type == "function_call"]
         server.kill()
-        server.start(fresh=True)
+        server.start(forks=forks)
         output: Any = {"type": "function_call_output", "call_id": call.call_id, "output": text}
         return create(model="asks", previous_response_id=waiting.id, input=[output])
 
