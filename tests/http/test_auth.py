@@ -1,4 +1,4 @@
-"""A server that wants keys: who comes in on which surface, and how strangers are told."""
+"""A server that requires tokens: which tokens each surface accepts, and how it rejects other clients."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[ChildServer]:
 
 @pytest.fixture(scope="module")
 def keys(server: ChildServer) -> dict[str, str]:
-    """Tokens that were made while the server ran; from then on it wants them."""
+    """Tokens that were created while the server ran; from then on the server requires one."""
     assert httpx.get(server.url + "/v1/models").status_code == 200, "open until there is a token"
     made = {
         scope: _tailrace(server.folder, "token", "create", scope, "--scope", scope)
@@ -111,7 +111,7 @@ def test_a_client_with_anthropics_version_header_gets_its_form(
 ) -> None:
     method, path, body = SURFACES[surface]
     if method == "GET" and status == 403:
-        return  # who may read may look
+        return  # a token with the scope "read" may send a GET
     headers = {"anthropic-version": "2023-06-01", "x-api-key": keys.get(key, key)}
     reply = httpx.request(method, server.url + path, json=body, headers=headers)
     told = reply.json()
@@ -163,7 +163,7 @@ def test_a_revoked_token_is_worth_nothing(server: ChildServer, keys: dict[str, s
 
 
 def test_a_stream_ends_with_the_key_that_opened_it(tmp_path: Path) -> None:
-    """The run goes on, and who has a good key reads it to its end."""
+    """The run continues, and a client with a valid token reads it to its end."""
     with running(tmp_path, server='data = "data"\nheartbeat_seconds = 0.1') as child:
         good, bad = (_tailrace(child.folder, "token", "create", name) for name in ("1", "2"))
         listed = _tailrace(child.folder, "token", "list").splitlines()

@@ -1,4 +1,4 @@
-"""Bounds on what comes in: bodies that are small and hold too much, heads that do not end."""
+"""Bounds on the input: small bodies that contain too much, and heads that do not end."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_a_long_path_has_bounds_too(server: ChildServer) -> None:
 
 
 def test_requests_after_each_other_and_a_body_of_many_pieces(server: ChildServer) -> None:
-    """The bounds are those of one head: not of what follows it, nor of all heads of a connection."""
+    """The bounds apply to one head: neither to the body after it, nor to all heads of a connection."""
     body = msgspec.json.encode({"agent": "echo", "input": "x" * 300_000})
     head = b"POST /jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n" % len(body)
     pad = b"a: " + b"x" * 40_000 + b"\r\n"
@@ -182,7 +182,7 @@ def test_a_client_with_a_reply_is_not_waited_for(tmp_path: Path, name: str) -> N
 
 
 def _closed(connection: socket.socket, piece: bytes) -> bool:
-    """Whether the server closes a connection on which a piece comes now and then."""
+    """Whether the server closes a connection that receives a piece only from time to time."""
     until = time.monotonic() + patient(3)
     while time.monotonic() < until:
         try:

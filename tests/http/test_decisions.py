@@ -1,5 +1,6 @@
-"""A person's decision about a call, on every surface that has a form for it: the call runs as approved or as
-edited, or gets the person's words; the log has what was decided, by whom, and what ran."""
+"""A person's decision about a call, on every surface that has a form for it: the call runs as approved or
+as edited, or its output is the person's message. The log has the decision, the person who decided, and the
+arguments of the call that ran."""
 
 from __future__ import annotations
 
@@ -239,7 +240,7 @@ def test_ag_ui_describes_the_decisions(team: ChildServer) -> None:
 
 @pytest.mark.parametrize("user", ["ann", ""])
 def test_the_log_names_the_user_who_decided(tmp_path: Path, user: str) -> None:
-    """By the user, or by the id of a token without one; a client cannot name anybody else."""
+    """By the user, or by the id of a token without a user; a client cannot name another person."""
     server = team_server(tmp_path).start()
     try:
         wants_keys(server)

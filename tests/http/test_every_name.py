@@ -1,4 +1,4 @@
-"""One run under every name: begun on any surface, watched, taken up again and cancelled on any other."""
+"""One run under every name: it is started on one surface, and read, resumed and cancelled on any other."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CANCELS: dict[str, Callable[[str, str], str]] = {
 
 @contextmanager
 def _begun(client: httpx.Client, surface: str, chat: str) -> Iterator[str]:
-    """A run that was begun on a surface, while its own client reads it."""
+    """A run that was started on a surface, while the client of that surface reads it."""
     path, body = STARTS[surface]
     name = {"ui": "id", "agui": "threadId"}.get(surface)
     asked = {**body, name: chat} if name else body
@@ -49,7 +49,7 @@ def _begun(client: httpx.Client, surface: str, chat: str) -> Iterator[str]:
 
 
 def _some(client: httpx.Client, path: str, size: int) -> bytes:
-    """At least so many bytes of a stream, which is then left."""
+    """At least so many bytes of a stream; the client then disconnects."""
     data = b""
     with client.stream("GET", path) as reply:
         assert reply.status_code == 200, reply.read()
@@ -72,7 +72,7 @@ def test_a_run_has_every_name(server: ChildServer, begun: str, watched: str) -> 
         seen = _some(client, path, 900)
         again = _some(client, path + "&after=1", 100)
         way = CANCELS.get(watched, CANCELS["native"])
-        if watched == "ui" and begun != "ui":  # nobody named it as a chat
+        if watched == "ui" and begun != "ui":  # no client named it as a chat
             way = CANCELS["native"]
         cancelled = client.post(way(run, chat))
         assert cancelled.status_code == 200, cancelled.text

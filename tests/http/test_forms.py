@@ -1,5 +1,5 @@
-"""Who asks with Anthropic's version is answered in their form on every route of a model's surfaces; what
-nobody knows to ask is refused by name on the routes that are ours."""
+"""A client that sends Anthropic's version header gets Anthropic's form on every route of a model's
+surfaces; our own routes refuse a query parameter that they do not know, and name it."""
 
 from __future__ import annotations
 
@@ -142,10 +142,10 @@ def test_described_parameters_are_accepted(ask: Ask, route: str) -> None:
 
 
 def test_every_route_of_ours_is_among_these(ask: Ask) -> None:
-    """A new one is ours, or stands here as somebody else's."""
+    """A new route is one of ours, or its prefix is in `others`."""
     paths: Any = ask("GET", "/openapi.json").json["paths"]
     found = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
-    others = ("/v1/", "/agent/", "/healthz", "/readyz")  # a probe may add what it likes
+    others = ("/v1/", "/agent/", "/healthz", "/readyz")  # a probe may add any parameter
     assert {each for each in found if not each.split(" ")[1].startswith(others)} == set(OWN)
 
 

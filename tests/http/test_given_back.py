@@ -1,9 +1,9 @@
-"""What a model server must get back comes back by whatever way a client keeps a turn.
+"""The data that a model server must get back reaches it, in whatever way a client keeps a turn.
 
-Of a chat server (its thought, the signature of a call) by a Responses client: all of the output, what Codex
-keeps of it, ids alone, or the response's id. Of a Messages or a Responses server by a Chat client, that gives
-back the whole message; where it does not, its tool loop goes on without thinking. The servers here refuse
-what the real ones refuse, in their words.
+For a chat server (its reasoning, the signature of a call), from a Responses client: the complete output,
+the part of it that Codex keeps, ids alone, or the id of the response. For a Messages or a Responses server,
+from a Chat client that sends the complete message back; if the client does not, its tool loop continues
+without thinking. The servers here refuse the requests that the real ones refuse, with the same messages.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def server(
 
 
 def _codex(item: Object) -> Object:
-    """Thoughts without their text, as Codex 0.171 gives them back."""
+    """Reasoning items without their text, as Codex 0.171 sends them back."""
     return {**item, "content": None} if item["type"] == "reasoning" else item
 
 
@@ -115,7 +115,7 @@ def _events(*events: Object) -> bytes:
 
 
 def _of_messages(*blocks: Object, stop: str) -> bytes:
-    """A Messages server's reply of whole blocks."""
+    """A reply of a Messages server from complete blocks."""
     usage = {"input_tokens": 1, "output_tokens": 1}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m"}
     told = message | {"content": blocks, "stop_reason": stop, "usage": usage}
@@ -139,12 +139,12 @@ EXPECTED = (
     "`thinking` is enabled, a final `assistant` message must start with a thinking block."
 )
 PASSED_BACK = "The `content[].thinking` in the thinking mode must be passed back to the API."
-"""Of DeepSeek's Messages servers, which think unless they are told not to."""
+"""From DeepSeek's Messages servers, which think unless a request disables it."""
 
 
 def _thinks(words: str, *, always: bool = False) -> Any:
-    """A Messages server that thinks by default, and refuses calls without the thinking that led to them.
-    Some `always` think."""
+    """A Messages server that thinks by default, and refuses calls without the thinking before them. Some
+    `always` think."""
 
     def answer(body: bytes) -> Refusal:
         asked = json.loads(body)
@@ -225,7 +225,7 @@ def _whole(message: Any) -> Object:
 
 
 def _known(message: Any) -> Object:
-    """What most loops give back: the fields that OpenAI has."""
+    """The fields that most loops send back: those that OpenAI has."""
     return {name: each for name, each in _whole(message).items() if "reasoning" not in name}
 
 
@@ -236,7 +236,7 @@ FIND_TOOL: Any = {
 
 
 def _loop(client: openai.OpenAI, model: str, back: Any, *, streamed: bool) -> str | None:
-    """A tool loop of the official SDK: `back` is what of an answer is given back."""
+    """A tool loop of the official SDK: `back` selects the part of an answer that is sent back."""
     messages: list[Any] = [ASKED]
     for _ in range(3):
         if streamed:
@@ -283,7 +283,7 @@ def test_a_tool_loop_without_returned_thinking_continues_without_thinking(
     before = len(thinkers.bodies)
     assert _loop(chat, name + kind, _known, streamed=streamed) == "It is here."
     first, refused, second = map(json.loads, thinkers.bodies[before:])
-    assert "thinking" not in first  # of the next turn's no more than of this one's
+    assert "thinking" not in first  # no more of the next turn than of this one
     assert second == {**refused, "thinking": {"type": "disabled"}}
 
 
@@ -302,7 +302,7 @@ def test_a_model_that_always_thinks_refuses_the_second_request_too(
 def test_a_chat_client_gives_encrypted_reasoning_back(
     chat: openai.OpenAI, thinkers: ModelServer, back: Any, kind: str, *, streamed: bool
 ) -> None:
-    """OpenAI's servers answer without it as well, and know less."""
+    """OpenAI's servers also answer without it, but then lack their earlier reasoning."""
     before = len(thinkers.bodies)
     assert _loop(chat, f"openai{kind}", back, streamed=streamed) == "It is here."
     _, second = map(json.loads, thinkers.bodies[before:])

@@ -1,4 +1,4 @@
-"""Web pages that nobody allowed."""
+"""Requests from web pages whose origin is not in the list of allowed ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A client goes on from a history without a call's result: what ran is not told as what did not."""
+"""A client continues from a history without a call's result: a call that ran is not reported as a call that
+did not run."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ def client(server: ChildServer) -> Generator[OpenAI, None, None]:
 
 
 def _outputs(server: ChildServer, run: str) -> list[str]:
-    """The outputs that a run was told in its history and input."""
+    """The tool outputs in a run's history and input."""
     text = httpx.get(f"{server.url}/jobs/job_{run.split('_')[1]}/stream", timeout=20).text
     request = json.loads(text.split("data: ", 1)[1].split("\n", 1)[0])["payload"]["request"]
     told = [*request.get("history", ()), *request["input"]]
@@ -47,8 +48,8 @@ def _outputs(server: ChildServer, run: str) -> list[str]:
 
 @pytest.mark.parametrize("second", [True, False, None])
 def test_on_the_ai_sdks_surface(server: ChildServer, tmp_path: Path, second: bool | None) -> None:
-    """The reply to a yes was lost; then a message comes, with that yes, with a no, or with the call as it
-    waited."""
+    """The client lost the reply to an approval. Then it sends a message, with that approval, with a denial,
+    or with the call as it waited."""
     chat = Client(server, "lead", toolApproval=True)
     reader = ui_chunks.read(chat.send(_user("order a hat")))
     (part,) = [part for part in reader.parts if part.get("approval")]
@@ -72,7 +73,7 @@ def test_on_the_ai_sdks_surface(server: ChildServer, tmp_path: Path, second: boo
 
 
 def _outputs_of(server: ChildServer, run: str) -> str:
-    """What came of the order in the run that it was in."""
+    """The output of the order in the run in which it was executed."""
     text = httpx.get(f"{server.url}/jobs/job_{run.split('_')[1]}/stream", timeout=20).text
     data = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
     done = [each["payload"] for each in data if each["payload"]["type"] == "tool.completed"]
@@ -131,7 +132,7 @@ def test_on_responses(server: ChildServer, client: OpenAI, tmp_path: Path, told:
     assert third.id.split("_")[1] != first.id.split("_")[1]
     outputs = _outputs(server, third.id)
     assert NOT_RUN not in outputs
-    if "call" not in told:  # there it stands as the call that the server showed
+    if "call" not in told:  # here it is the call that the server showed
         assert outputs.count(_outputs_of(server, first.id)) == 1
     assert effects(tmp_path, "order") == 1
 

@@ -1,7 +1,7 @@
-"""Whose is it: every route with every kind of id, asked by everybody.
+"""Ownership: every route with every kind of id, requested by each kind of client.
 
-The routes are read from the application, so a new one is walked without a word here; one with an id that
-nobody here knows fails the last test.
+The routes are read from the application, so a new route is tested without a change here; a route with a
+kind of id that this file does not know fails the last test.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ WHO: dict[str, tuple[str, ...]] = {
     "admin elsewhere": ("--tenant", "other", "--scope", "admin"),
 }
 MADE_BY_NAME = frozenset({"/api/chat/{chat_id}/stream", "/api/stream/{session_id}"})
-"""Here an id is a name that the client chose: another's chat of that name is one that never was."""
+"""Here an id is a name that the client chose: a chat of that name that belongs to another user does not
+exist for this one."""
 NOT_OURS = ("agent_id", "model", "agent")
-"""Parameters that name what everybody may use."""
+"""Parameters that name objects which everyone may use."""
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def keys(server: ChildServer) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def things(server: ChildServer, keys: dict[str, str]) -> dict[str, str]:
-    """One of everything that Ann has, by the name of the parameter that names it in a path."""
+    """One object of each kind that belongs to Ann, by the name of the path parameter that identifies it."""
     with _client(server, keys["owner"]) as ann:
         talk = ann.post("/v1/conversations", json={}).json()["id"]
         asked = {"model": "echo", "input": "x", "conversation": talk}
@@ -123,7 +124,7 @@ def test_what_is_another_s_never_was(
     method: str,
     path: str,
 ) -> None:
-    """The same status and the same words as for an id that nobody has."""
+    """The same status and the same message as for an id that does not exist."""
     nobody = {name: _like(value) for name, value in things.items()}
     reply = _ask(server, keys[who], method, _filled(path, things))
     strange = _ask(server, keys[who], method, _filled(path, nobody))
@@ -137,7 +138,7 @@ def test_what_is_another_s_never_was(
 
 
 def _like(value: str) -> str:
-    """An id of the same form that nobody has."""
+    """An id of the same form that does not exist."""
     return (
         value[:-4] + ("zzzz" if value[-4:] != "zzzz" else "yyyy")
         if value.startswith("ann")
@@ -166,7 +167,7 @@ def test_what_is_mine_is_there(
 ) -> None:
     reply = _ask(server, keys[who], method, _filled(path, things))
     if who == "admin" and path in MADE_BY_NAME:
-        return  # a name is its user's own: the admin finds the runs by their ids
+        return  # a name belongs to its user: the admin finds the runs by their ids
     assert reply.status_code in (200, 204), reply.text
 
 
@@ -205,7 +206,7 @@ def test_no_user_continues_from_anothers_response(
 def test_no_user_continues_anothers_thread(
     server: ChildServer, keys: dict[str, str], things: dict[str, str]
 ) -> None:
-    """Names in bodies: threads and runs of AG-UI, and what a run asked."""
+    """Names in bodies: threads and runs of AG-UI, and the questions of a run."""
     named = {"threadId": "ann-thread", "runId": "r1"}
     message = {"id": "m", "role": "user", "content": "x"}
     asked = things["response_id"].replace("resp_", "apr_") + "_0"
@@ -229,7 +230,7 @@ def test_no_user_continues_anothers_thread(
 def test_a_conversation_that_is_busy_is_not_there_for_others(
     server: ChildServer, keys: dict[str, str]
 ) -> None:
-    """They neither wait for it nor hear of it: not even by how long their answer takes."""
+    """They neither wait for it nor learn that it exists: not even from the duration of their reply."""
     slow = {"model": "slow", "input": "word " * 100, "background": True}
     with _client(server, keys["owner"]) as ann, _client(server, keys["a colleague"]) as bob:
         talk = ann.post("/v1/conversations", json={}).json()["id"]
@@ -248,7 +249,8 @@ def test_every_kind_of_id_is_known_here(things: dict[str, str]) -> None:
 
 
 def test_what_an_admin_makes_is_the_admin_s_own(server: ChildServer, keys: dict[str, str]) -> None:
-    """It sees all of its tenant, and is still somebody: others do not see what it says."""
+    """An admin sees everything in the tenant, but is still a user: other users do not see the admin's
+    messages."""
     part = {"id": "m", "role": "user", "parts": [{"type": "text", "text": "mine"}]}
     say = [{"type": "message", "role": "user", "content": "mine"}]
     with _client(server, keys["admin with a name"]) as zoe:

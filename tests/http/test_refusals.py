@@ -1,6 +1,6 @@
-"""A model server's refusal keeps its meaning, whatever its dialect, on every surface, through real HTTP.
+"""A model server's refusal keeps its meaning, in each dialect, on every surface, through real HTTP.
 
-The table in PROTOCOLS.md is what is measured here; `UPDATE_ERRORS=1` writes it anew.
+The test measures the table in PROTOCOLS.md; `UPDATE_ERRORS=1` writes it again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PAGE = Path(__file__).parents[2] / "PROTOCOLS.md"
 
 
 class Server:
-    """tailrace before a model server that refuses, and a client of it."""
+    """tailrace with a model server that refuses requests, and a client of tailrace."""
 
     def __init__(self, child: ChildServer, http: httpx.Client) -> None:
         self.child = child
@@ -100,7 +100,7 @@ ROWS = {
 
 
 def row(server: Server, name: str) -> str:
-    """What is told of a case, which a server of each dialect is told alike."""
+    """The row of a case in the table; it is the same for model servers of each dialect."""
     replies = {s: server.ask(s, f"m-chat-{name}") for s in DIALECTS}
     assert cell(replies["chat"]) == cell(replies["responses"])
     told = [cell(replies["chat"]), cell(replies["messages"]), waits(replies["chat"])]
@@ -133,7 +133,7 @@ def test_every_surface_reports_the_status_streamed_or_not(
             second = first
         assert first.status_code == second.status_code >= 400
         assert (cell(first), waits(first)) == (cell(second), waits(second))
-        # the status is of the answer, whatever the dialect of who gave it
+        # the status belongs to the reply, whatever the dialect of the model server
         assert first.status_code == server.ask(surface, f"m-chat-{name}").status_code
         for reply in (first, second):
             assert KEY not in reply.text
@@ -239,7 +239,7 @@ def test_an_agents_failure_has_the_code_without_the_servers_text(
     assert WORDS in server.child.errors(), "the operator reads it"
 
 
-# what begins a reply, and what is said of asking again
+# the events that begin a reply, and the retry header
 
 FAILED = t.RunFailed("server_error", "no", status=500)
 EVENTS: list[tuple[list[t.Payload], bool]] = [

@@ -1,5 +1,5 @@
-"""What a model's server has no form for is 400 with its place before a run begins, on every surface that a
-gateway's client may speak; nobody has to read a failed run."""
+"""A request that the model's server has no form for is refused with 400 and its place before a run begins,
+on every surface that a gateway's client may use; no client has to read a failed run."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ CONFIG += "".join(
     f'\n[workflows.flow_{name}]\nnodes = [{{{{ id = "a", type = "deep_agent", agent = "agent_{name}" }}}}]\n'
     for name in ("chat", "responses", "messages")
 )
-# One by each wrapper: with a price, and one that goes on from a beginning.
+# One per wrapper: with a price, and one that continues a reply from its beginning.
 CONFIG += '\n[models.priced]\nprice = {{ input = 1.0 }}\ncontinue_reply = "prefill"\n' + (
     'dialect = "chat"\nbase_url = "http://127.0.0.1:9/v1"\nmodel = "m"\nretries = 0\n'
 )
-"""Nobody is there: who is asked fails in another way."""
+"""No server listens there: a request that reaches the model fails in another way."""
 
 PATHS = {
     "chat": "/v1/chat/completions",
@@ -56,7 +56,7 @@ def ask(server: ChildServer, method: str, path: str, body: Any = None) -> tuple[
 def assert_refused(surface: str, error: dict[str, Any], param: str, word: str) -> None:
     assert error["type"] == "invalid_request_error"
     assert word in error["message"]
-    if surface == "messages":  # whose errors have no field for the place
+    if surface == "messages":  # its errors have no field for the place
         assert error["message"].startswith(f"{param}: ")
     else:
         assert (error["param"], error["code"]) == (param, "invalid_prompt")
@@ -78,7 +78,7 @@ def test_it_is_400_with_its_place_and_no_run(server: ChildServer, name: str, str
 def test_an_agents_client_gets_the_failure_as_early(
     server: ChildServer, name: str, agent: str
 ) -> None:
-    """Which tools an agent has is known in its runs alone; all else is refused by the same rule."""
+    """The tools of an agent are known only in its runs; everything else is refused by the same rule."""
     (surface, asked), model, param, word = REFUSED[name]
     before = ask(server, "GET", "/jobs")[1]["data"]
     body = {"model": f"{agent}_{model}", **asked}
@@ -100,7 +100,7 @@ def test_other_surfaces_report_the_position_as_well(
 
 
 def test_content_of_earlier_turns_counts_as_well(server: ChildServer) -> None:
-    """A conversation that was held with another model."""
+    """A conversation whose earlier turns used another model."""
     output = {"type": "computer_call_output", "call_id": "c", "output": {}}
     made = ask(server, "POST", "/v1/conversations", {"items": [output]})[1]["id"]
     asked = {"model": "chat", "input": "Go on", "conversation": made}
@@ -110,7 +110,7 @@ def test_content_of_earlier_turns_counts_as_well(server: ChildServer) -> None:
 
 @pytest.mark.parametrize("name", KEPT_QUIET)
 def test_what_the_table_leaves_out_is_no_reason_to_refuse(server: ChildServer, name: str) -> None:
-    """The run begins, and fails only since nobody is there."""
+    """The run begins, and fails only because no model server listens."""
     (surface, asked), model = KEPT_QUIET[name]
     before = len(ask(server, "GET", "/jobs")[1]["data"])
     body = {**asked, "model": model, "stream": False}

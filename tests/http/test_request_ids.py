@@ -1,4 +1,4 @@
-"""Every reply says by which id it can be asked about, whoever gives it."""
+"""Every reply has a request id by which the client can ask about it, whichever layer sends the reply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/v1/responses` at its edges: cursors, roads that are not built, and mistakes that are named."""
+"""Edge cases of `/v1/responses`: cursors, routes that do not exist, and mistakes that the error names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_cursor_returns_the_frames_after_it(ask: Ask, cursor: str) -> None:
 
 
 def test_a_cursor_beyond_the_last_event_is_refused(ask: Ask) -> None:
-    """The mark at the end has no number: nobody can have seen it."""
+    """The end marker has no number, so no client can have seen such a cursor."""
     path, frames = _made(ask)
     for number in (len(frames) - 1, len(frames), len(frames) + 1):
         for asked in (f"{path}?stream=true&starting_after={number}",):
@@ -93,7 +93,7 @@ def test_no_tokens_are_no_limit(ask: Ask, path: str, name: str, limit: int) -> N
 
 
 def test_of_messages_none_fill_a_cache(ask: Ask) -> None:
-    """`max_tokens: 0` is documented there."""
+    """Messages documents `max_tokens: 0` for that."""
     asked = {**WRONG["/v1/messages"], "max_tokens": 0}
     assert ask("POST", "/v1/messages", asked).status == 200
     assert ask("POST", "/v1/messages", {**asked, "max_tokens": -1}).status == 400

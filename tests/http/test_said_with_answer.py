@@ -1,6 +1,6 @@
-"""An answer that comes together with a message counts as both, on every surface with a form for answers.
+"""An answer that arrives together with a message: both apply, on every surface with a form for answers.
 
-The call runs (or not), the model hears what came of it and then the message, and answers; in one turn.
+The call runs (or not), the model receives its output and then the message, and replies; all in one turn.
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ def _texts(items: Any) -> list[str]:
 def test_on_responses(
     server: ChildServer, client: OpenAI, tmp_path: Path, told: str, yes_first: bool, approve: bool
 ) -> None:
-    """`told`: whether the server knows what came before, or the client sends it, whole or only by the id."""
+    """`told`: whether the server has the earlier turns, or the client sends them: complete, or only by the
+    id of the approval request."""
     more: Any = {"conversation": client.conversations.create().id} if "con" in told else {}
     first = client.responses.create(model="lead", input="order a hat", **more)
     yes = _yes(first, approve=approve)
@@ -130,7 +131,8 @@ def test_the_answer_to_a_question_comes_with_a_message(
 def test_another_message_with_an_answer_that_was_given(
     server: ChildServer, client: OpenAI, tmp_path: Path
 ) -> None:
-    """It goes on from the pause: refused. It goes on from what came after: a turn like any other."""
+    """A message that continues from the pause is refused. A message that continues from the turn after the
+    pause starts an ordinary turn."""
     first = client.responses.create(model="lead", input="order a hat")
     yes: Any = _yes(first)
     second = client.responses.create(model="lead", previous_response_id=first.id, input=[yes])
@@ -227,7 +229,7 @@ def test_on_agui(server: ChildServer, tmp_path: Path, answer: str) -> None:
 
 @pytest.mark.parametrize("shown", [True, False])
 def test_on_agui_the_runs_own_input_is_not_new(server: ChildServer, shown: bool) -> None:
-    """Also where the client shows nothing of the agent: it lost the stream."""
+    """Also if the client shows nothing from the agent because it lost the stream."""
     thread = Thread(server, "lead")
     (asked,) = thread.go("order a hat")["outcome"]["interrupts"]
     entry = {"interruptId": asked["id"], "status": "resolved", "payload": True}
@@ -250,7 +252,7 @@ def test_on_the_ai_sdks_surface_the_runs_own_input_is_not_new(server: ChildServe
 
 @pytest.mark.parametrize("knows", [True, False])
 def test_on_the_ai_sdks_surface(server: ChildServer, tmp_path: Path, knows: bool) -> None:
-    """A new message of the user's behind the assistant's that has the answer, or `approvals` beside it."""
+    """A new message of the user after the assistant's message with the answer, or beside `approvals`."""
     chat = Client(server, "lead", toolApproval=knows)
     reader = ui_chunks.read(chat.send(_user("order a hat")))
     run, more, changed = chat.run, {}, {}

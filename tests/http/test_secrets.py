@@ -1,4 +1,4 @@
-"""A secret of each kind, and every place where one could come out; and what a check warns of."""
+"""A secret of each kind, and every place where one could leak; and the warnings of a check."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ mcp = [{{ label = "docs", url = "{url}/mcp", header_env = {{ Authorization = "CA
 
 
 class Repeats(http.server.BaseHTTPRequestHandler):
-    """A server that repeats what it was told in confidence."""
+    """A server that repeats the secret it received."""
 
     def do_POST(self) -> None:
         told = f'{{"error": {{"message": "no {self.headers["authorization"]}"}}}}'.encode()
@@ -58,7 +58,7 @@ class Repeats(http.server.BaseHTTPRequestHandler):
         self.wfile.write(told)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A model server that says nothing for long: a stream begins all the same, and shows that it is alive."""
+"""A model server that sends nothing for a long time: the stream begins nevertheless, and sends heartbeats."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ASKED: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def begun(port: int, surface: str) -> tuple[int, str, bytes]:
-    """A stream until its first heartbeat: its status, its run, and what came."""
+    """A stream until its first heartbeat: its status, its run, and the bytes so far."""
     path, body = ASKED[surface]
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=patient(20))
     said = json.dumps({"model": "m", "stream": True, **body})

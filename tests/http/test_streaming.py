@@ -1,4 +1,4 @@
-"""Streams under real connections: heartbeats, clients that leave, retries, restarts, slow readers."""
+"""Streams over real connections: heartbeats, clients that disconnect, retries, restarts, slow readers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def _status(ask: Ask, run: str) -> str:
 @pytest.mark.req("R108")
 @pytest.mark.req("R124")
 def test_a_silent_stream_is_kept_alive_by_comments(ask: Ask, server: ChildServer) -> None:
-    """Whole frames only; a comment line without a blank line after it, so that no client sees an event."""
+    """Complete frames only; a heartbeat is a comment line without a blank line after it, so that no client
+    sees an event."""
     connection, reply = _post(
         server,
         "/v1/responses",
@@ -83,7 +84,7 @@ def test_a_response_outlives_its_connection(server: ChildServer, ask: Ask) -> No
 
 
 def _abandoned_chat(server: ChildServer, words: int, **headers: str) -> str:
-    """Start a chat stream and leave; returns the run's suffix."""
+    """Start a chat stream and disconnect; returns the run's suffix."""
     message = {"role": "user", "content": "w " * words}
     body = {"model": "slow", "messages": [message], "stream": True}
     connection, reply = _post(server, "/v1/chat/completions", body, **headers)
@@ -114,7 +115,8 @@ def test_a_chat_run_with_a_reader_on_another_surface_continues(
 
 
 def test_a_request_can_set_its_own_grace_period(server: ChildServer, ask: Ask) -> None:
-    """Chat asks to go on for ever, Responses to stop at once: the opposite of what each does unasked."""
+    """The Chat request continues without end, the Responses request stops at once: the opposite of their
+    defaults."""
     kept = _abandoned_chat(server, 40, x_disconnect_grace="forever")
     body = {"model": "slow", "input": "w " * 2000, "stream": True}
     connection, reply = _post(server, "/v1/responses", body, x_disconnect_grace="0")
@@ -138,8 +140,8 @@ def test_a_wrong_grace_is_refused(ask: Ask, grace: str) -> None:
 def test_a_stream_of_a_run_that_is_deleted_breaks_off(
     server: ChildServer, ask: Ask, surface: str
 ) -> None:
-    """Neither an end that could be believed, nor heartbeats for ever; but AG-UI's clients get one that they
-    can bear."""
+    """The reader gets neither a valid end nor heartbeats without end; but AG-UI's clients get an end that
+    they can process."""
     job = ask("POST", "/jobs", {"agent": "echo", "input": "word " * 15_000}).json["id"]
     while ask("GET", f"/jobs/{job}").json["status"] == "in_progress":
         select_a_moment()
@@ -183,7 +185,7 @@ def test_a_retry_of_the_sdk_attaches(ask: Ask) -> None:
 
 @pytest.mark.req("R189")
 def test_sigterm_hands_runs_over_and_readers_see_a_cut(tmp_path: Path) -> None:
-    """The stream breaks off in the middle of its body; the next process goes on with the run."""
+    """The stream breaks off in the middle of its body; the next process continues the run."""
     server = ChildServer(tmp_path, server="shutdown_seconds = 0.2").start()
     try:
         body = {"model": "slow", "input": "word " * 60, "stream": True}
@@ -227,7 +229,7 @@ def test_a_client_that_leaves_at_any_byte_affects_no_other_client(
 def test_a_reader_that_stalls_gets_every_byte_when_it_continues(
     server: ChildServer, ask: Ask
 ) -> None:
-    """Far behind the window of live frames, the reader goes back to the log: same bytes."""
+    """It is far behind the window of live frames, so it reads from the log again: the bytes are the same."""
     made = ask("POST", "/jobs", {"agent": "echo", "input": "word " * 9000}).json
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -245,7 +247,7 @@ def test_a_reader_that_stalls_gets_every_byte_when_it_continues(
 
 
 def test_a_reader_that_takes_nothing_is_dropped(tmp_path: Path) -> None:
-    """After `write_timeout_seconds` the connection is cut, without an end that could be believed."""
+    """After `write_timeout_seconds` the server cuts the connection, without a valid end."""
     server = ChildServer(tmp_path, server="write_timeout_seconds = 0.2").start()
     try:
         connection, reply = _post(server, "/jobs", {"agent": "echo", "input": "word " * 40_000})
@@ -256,7 +258,7 @@ def test_a_reader_that_takes_nothing_is_dropped(tmp_path: Path) -> None:
             client.connect(("127.0.0.1", server.port))
             path = f"/jobs/{job}/stream?as=responses"
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-            # It takes nothing, and the server lets go all the same; closing would wait for it for ever.
+            # The client reads nothing, and the server aborts the connection; a close would wait without end.
             while _established(server.port, client.getsockname()[1]):
                 select_a_moment()
             data = b""

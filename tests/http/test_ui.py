@@ -25,7 +25,8 @@ def _user(text: str, id: str = "u1") -> Sent:
 
 
 def _assistant(reader: ui_chunks.Reader, **changed: Sent) -> Sent:
-    """The message as a client would send it back, parts of calls changed by the call's name."""
+    """The message in the form in which a client sends it back; `changed` changes parts by the name of their
+    call."""
     parts: list[Sent] = []
     for part in reader.parts:
         if part["type"] == "tool":
@@ -74,7 +75,7 @@ class Client:
 
     @contextmanager
     def begin(self, message: Sent) -> Generator[tuple[bytes, Callable[[], bytes]], None, None]:
-        """A reply that is being read: its first line, and a way to read the rest."""
+        """A reply that is in progress: its first line, and a function that reads the rest."""
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
         connection.request("POST", "/api/chat", json.dumps({**self.body, "messages": [message]}))
         reply = connection.getresponse()
@@ -98,7 +99,7 @@ class Client:
         return self.request("POST", path, {})[0]
 
     def history(self) -> list[Sent]:
-        """What the run was told, by the native surface."""
+        """The history and input of the run, from the native surface."""
         events = self.request("GET", f"/jobs/{self.run.replace('run_', 'job_')}/stream")[1]
         first = json.loads(events.split(b"data: ", 1)[1].split(b"\n", 1)[0])
         request = first["payload"]["request"]
@@ -213,7 +214,7 @@ def test_cancel_ends_the_chats_run(server: ChildServer) -> None:
 
 
 def test_tools_that_the_client_runs(server: ChildServer) -> None:
-    """The outputs are a run of their own that goes on in the same message."""
+    """The outputs start a run of their own that continues the same message."""
     schema = {"type": "object", "properties": {"city": {"type": "string"}}}
     tools = {"get_weather": {"description": "The weather.", "inputSchema": schema}}
     chat = Client(server, "helper", id="tools", tools=tools)

@@ -1,4 +1,5 @@
-"""Answers that do not fit what was asked, or who asked it: refused, and the question stays open."""
+"""Answers that do not fit the question, or the agent that asked it: refused, and the question stays
+open."""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ class Paused:
         return httpx.get(f"{self._url}/jobs/{listed['id']}").json()
 
     def refuses(self, sent: Sent, *, status: int = 400) -> str:
-        """An answer is refused and changes nothing; returns what it was told."""
+        """The server refuses an answer, which changes nothing; returns the error message."""
         reply = httpx.post(self._url + sent[0], json=sent[1], timeout=20)
         assert reply.status_code == status, reply.text
         job = self.job()
@@ -56,7 +57,7 @@ class Paused:
         return str(error if isinstance(error, str) else error["message"])
 
     def takes(self, sent: Sent) -> None:
-        """An answer lets the run go on to its end."""
+        """After an answer the run continues to its end."""
         with httpx.stream("POST", self._url + sent[0], json=sent[1], timeout=20) as reply:
             assert reply.status_code in (200, 202), reply.read()
             reply.read()
@@ -141,7 +142,7 @@ def test_an_answer_without_an_agent_goes_to_the_one_that_asked(team: ChildServer
 
 @pytest.mark.parametrize("said", ["yes", 1, None, "missing"])
 def test_an_approval_is_a_boolean(team: ChildServer, tmp_path: Path, said: Any) -> None:
-    """What is neither yes nor no must not count as a no."""
+    """A value other than true or false must not count as a refusal."""
     paused = Paused(team, "order a hat")
     answer = {
         "type": "mcp_approval_response",

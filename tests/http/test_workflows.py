@@ -1,4 +1,5 @@
-"""A workflow over real servers: an agent, a picture, speech, and a kind of node nobody has heard of."""
+"""A workflow over real servers: an agent, a picture, speech, and a type of node that tailrace does not
+know."""
 
 from __future__ import annotations
 
