@@ -1,8 +1,8 @@
-"""The order of an AG-UI stream: a checker, and what a client's messages look like after it.
+"""The order of an AG-UI stream: a checker, and a client's messages after the stream.
 
-The rules are those of `verifyEvents` in @ag-ui/client 1.0.0, and some that it leaves out: a stream ends with
-its one terminal event, nothing empty is shown, a subagent's events come while it is at work, every result
-answers a call, and what is asked is asked once.
+The rules are those of `verifyEvents` in @ag-ui/client 1.0.0, and some that it lacks: a stream ends with its
+one terminal event, no empty element is shown, a subagent's events arrive while it works, every result
+answers a call, and every question appears once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 Event = dict[str, Any]
 
 PAIRS = {
-    # what opens: what grows, what closes, by which field
+    # start event: content event, end event, the field that identifies them
     "TEXT_MESSAGE_START": ("TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_END", "messageId"),
     "REASONING_MESSAGE_START": ("REASONING_MESSAGE_CONTENT", "REASONING_MESSAGE_END", "messageId"),
     "REASONING_START": ("", "REASONING_END", "messageId"),
@@ -39,7 +39,7 @@ def events(frames: Iterable[bytes]) -> list[Event]:
 
 
 class Reader:
-    """One thread as a client keeps it: messages in order, what runs ended with, the state."""
+    """One thread as a client keeps it: messages in order, the ends of its runs, the state."""
 
     def __init__(self) -> None:
         self.runs: list[Event] = []
@@ -55,13 +55,13 @@ class Reader:
 
     @property
     def text(self) -> str:
-        """What the main agent said."""
+        """The text of the main agent."""
         said = [m for m in self.messages.values() if m["role"] == "assistant"]
         return "".join(m.get("content", "") for m in said if "subagentRunId" not in m)
 
     @property
     def pending(self) -> list[str]:
-        """The calls that the client is to run, as clients tell: those without a result."""
+        """The calls that the client must run; clients recognize them by the missing result."""
         return [id for id, call in self.calls.items() if "result" not in call]
 
     def take(self, event: Event) -> None:
@@ -109,7 +109,8 @@ class Reader:
         return message
 
     def _taken_back(self, event: Event) -> None:
-        """A message that a crash cut off and another one replaces: it keeps its place, as an activity."""
+        """A message that a crash cut off and that another one replaces: it keeps its place, as an
+        activity."""
         id = event["messageId"]
         key = id if id in self.messages else f"reasoning {id}"
         assert event["activityType"] == "tailrace.abandoned"
@@ -183,7 +184,7 @@ class Reader:
 
 
 def read(frames: Iterable[bytes], reader: Reader | None = None, *, whole: bool = True) -> Reader:
-    """A stream as a client reads it; with `whole`, one that has ended."""
+    """A stream as a client reads it; with `whole`, it must have ended."""
     reader = reader or Reader()
     begun = len(reader.ends)
     last = ""

@@ -1,4 +1,5 @@
-"""Replies of chat servers for tests: choices in, bytes out, and what the decoder and the log make of them."""
+"""Replies of chat servers for tests: choices in, bytes out, and how the decoder and the log represent
+them."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ STOP: Json = {"delta": {}, "finish_reason": "stop"}
 
 
 class Read(Struct):
-    """What a reply comes to."""
+    """The result of a reply."""
 
     text: str = ""
     reasoning: str = ""
@@ -67,12 +68,12 @@ def read(data: bytes) -> Read:
 
 
 def tool(*pieces: Json) -> Json:
-    """A choice with pieces of calls."""
+    """A choice with pieces of tool calls."""
     return {"delta": {"tool_calls": list(pieces)}}
 
 
 def f(name: str | None = None, arguments: Json = None, **piece: Json) -> Json:
-    """A piece of a call of a function."""
+    """A piece of a function call."""
     body = {"name": name, "arguments": arguments}
     return {**piece, "function": {k: v for k, v in body.items() if v is not None}}
 

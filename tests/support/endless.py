@@ -1,5 +1,5 @@
-"""A model server in a process of its own that says what a client's last message names, for ever and as fast
-as it can: `python -m tests.support.endless`. It prints its port."""
+"""A model server in a process of its own that sends the data that a client's last message names, without
+end and as fast as it can: `python -m tests.support.endless`. It prints its port."""
 
 from __future__ import annotations
 

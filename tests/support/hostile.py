@@ -1,6 +1,7 @@
-"""Bytes that a hostile client sends on one connection, without end: what begins them, and what comes then.
+"""Bytes that a hostile client sends on one connection, without end: their beginning, and the piece that it
+repeats.
 
-`attack` sends them to a server until it hangs up, stops reading or has taken `most` bytes.
+`attack` sends them to a server until it closes the connection, stops reading or has accepted `most` bytes.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from msgspec import Struct
 HOST = b"host: localhost\r\n"
 CHUNKED = b"transfer-encoding: chunked\r\n"
 QUIET_SECONDS = 0.3
-"""A server that takes nothing for so long reads no more."""
+"""A server that accepts no bytes for so long has stopped reading."""
 REPLY_SECONDS = 60
 
 
 class Hostile(Struct, frozen=True):
-    """`first`, then `piece` again and again."""
+    """`first`, then `piece` repeated."""
 
     first: bytes
     piece: bytes
@@ -98,7 +99,7 @@ ENDLESS: dict[str, Hostile] = {
 
 
 def packed(coding: str, data: bytes) -> bytes:
-    """A whole request with a body that is small until it is unpacked."""
+    """A complete request with a body that is small until it is decompressed."""
     body = data
     for each in coding.split(", "):
         body = zstandard.compress(body) if each == "zstd" else gzip.compress(body)
@@ -107,7 +108,7 @@ def packed(coding: str, data: bytes) -> bytes:
 
 
 def attack(port: int, what: Hostile, most: int) -> tuple[int, bytes]:
-    """How many bytes the server took, and what it said."""
+    """The number of bytes that the server accepted, and its reply."""
     said = b""
     sent = 0
     with socket.create_connection(("127.0.0.1", port), timeout=QUIET_SECONDS) as connection:
@@ -125,10 +126,10 @@ def attack(port: int, what: Hostile, most: int) -> tuple[int, bytes]:
 
 
 def reply_to(port: int, request: bytes) -> bytes:
-    """What the server replies to a request, until it closes or ends its JSON object."""
+    """The server's reply to a request, until it closes or ends its JSON object."""
     reply = b""
     with socket.create_connection(("127.0.0.1", port), timeout=REPLY_SECONDS) as connection:
-        with suppress(ConnectionError):  # it may reply before it has taken all
+        with suppress(ConnectionError):  # it may reply before it has read all
             connection.sendall(request)
         with suppress(ConnectionError):
             while not reply.endswith(b"}") and (piece := connection.recv(65_536)):
@@ -137,7 +138,7 @@ def reply_to(port: int, request: bytes) -> bytes:
 
 
 def _heard(connection: socket.socket) -> bytes:
-    """What is there to be read; no more than a little is kept by who sends for long."""
+    """The bytes that can be read now; a client that sends for long keeps only a few of them."""
     ready, _, _ = select.select([connection], [], [], 0)
     return connection.recv(65_536) if ready else b""
 

@@ -14,7 +14,7 @@ SECRET = "a-secret-of-tests"
 
 
 def stdio(notes: Path, *options: str) -> dict[str, Any]:
-    """What to tell `McpServer` so that it starts the test server."""
+    """The arguments with which `McpServer` starts the test server."""
     return {
         "command": sys.executable,
         "args": [str(PROGRAM), str(notes), *options],
@@ -45,7 +45,7 @@ class McpProcess:
             with self._process.stdout as port:
                 self.port = int(port.readline())
         except BaseException:
-            self.kill()  # nobody else has it yet
+            self.kill()  # no other code has it yet
             raise
 
     def wait(self) -> None:

@@ -1,7 +1,8 @@
-"""Agents in a framework's own make, described once: what the model says, which tools there are.
+"""Agents in the form of a framework, described once: the model's replies, and the tools.
 
 A `Spec`'s replies are those of a scripted model: the n-th reply is the answer to a request that holds n - 1
-replies since the last user message, whoever asks, so an agent made anew after a restart goes on.
+replies since the last user message, for any caller, so an agent that is created again after a restart
+continues.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ Steps = tuple[ScenarioStep, ...]
 
 @dataclass(frozen=True)
 class Spec:
-    """An agent: what its model says, its tools, which of them need a yes, and the agents below it.
+    """An agent: the replies of its model, its tools, the tools that need an approval, and its subagents.
 
-    An agent below is called by a tool of its name with the argument `prompt`.
+    A subagent is called by a tool of its name with the argument `prompt`.
     """
 
     name: str
@@ -42,12 +43,12 @@ def spec(name: str, *replies: Steps, **more: Any) -> Spec:
 
 
 def next_reply(replies: tuple[Steps, ...], given: int) -> Steps:
-    """The reply to play after so many."""
+    """The reply after so many replies."""
     return replies[min(given, len(replies) - 1)]
 
 
 def send(name: str) -> ScenarioStep:
-    """A step that lets an agent below work."""
+    """A step that runs a subagent."""
     return call(name, prompt="do it")
 
 
@@ -57,7 +58,7 @@ def reason(text: str) -> ScenarioStep:
 
 
 async def until(house: House, run: str, ready: Callable[[RunState], bool]) -> RunState:
-    """The state, once it is as wished; fails when the run stops before."""
+    """The state, once it satisfies the condition; fails if the run stops before."""
     while not ready(state := await house.directory.state(run)):
         assert state.end is None, state.end
         await asyncio.sleep(0)

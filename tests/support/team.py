@@ -27,19 +27,19 @@ def call(name: str, **arguments: Any) -> ScenarioStep:
 
 
 def task(agent: str, prompt: str) -> ScenarioStep:
-    """A step that dispatches a subagent."""
+    """A step that calls a subagent."""
     return call("task", agent=agent, prompt=prompt)
 
 
 def script(*replies: tuple[ScenarioStep, ...], **more: Any) -> ScriptedModel:
-    """A model that gives these replies one after the other, and the last one for ever."""
+    """A model that sends these replies in order, and then repeats the last one."""
     return ScriptedModel(
         "m", Scenario(tuple(ScenarioReply(steps=steps, **more) for steps in replies))
     )
 
 
 class Spy:
-    """A model that gives its replies in the order of the calls, whatever it is asked, and remembers that."""
+    """A model that sends its replies in the order of the calls, for any request, and records the requests."""
 
     name = "m"
 
@@ -53,7 +53,7 @@ class Spy:
         return self._replies[place - 1].stream(request)
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """There is nothing to release."""
 
 
 def agent(
@@ -62,7 +62,7 @@ def agent(
     tools: tuple[Callable[..., Any], ...] = (),
     **fields: Any,
 ) -> Agent:
-    """An agent whose model says what the script says."""
+    """An agent whose model plays the script."""
     functions = {function.__name__: FunctionTool(function) for function in tools}
     below = {each.name: each for each in fields.pop("subagents", ())}
     model = fields.pop("model", None) or script(*replies)
@@ -85,7 +85,7 @@ async def run(root: Agent, **fields: Any) -> tuple[RunState, list[t.Event]]:
 
 
 def outputs(state: RunState) -> list[str]:
-    """What the tools of a run answered, in the order of their calls."""
+    """The outputs of a run's tools, in the order of their calls."""
     return [item.output.output for item in state.items if item.output is not None]
 
 

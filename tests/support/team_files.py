@@ -1,4 +1,4 @@
-"""A team on disk: a lead, two researchers, a tool that needs a yes, a question; for real servers."""
+"""A team on disk: a lead, two researchers, a tool that needs an approval, a question; for real servers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ask_user = true
 """
 
 SCARF = "A hat, and a scarf."
-"""What the lead says to a message that comes with an answer."""
+"""The lead's reply to a message that arrives with an answer."""
 
 SCENARIO = """
 [[replies]]

@@ -1,7 +1,7 @@
-"""Logs that the built-in agent really wrote: teams, pauses, limits, crashes. The same every time.
+"""Logs that the built-in agent really wrote: teams, pauses, limits, crashes. They are the same every time.
 
-The models are scripted, no tool has a thread, the clock stands still and the store is in memory, so nothing
-but the run's random name differs from one making to the next, and that is replaced.
+The models are scripted, no tool has a thread, the clock does not advance and the store is in memory, so
+only the run's random name differs between two runs of this code, and that is replaced.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ async def pay(amount: int) -> str:
 
 
 async def _nothing(house: House, run: str) -> None:
-    """The run needs nobody."""
+    """No action is needed for the run."""
 
 
 def _log(root: Agent, act: Act = _nothing, **fields: object) -> list[t.Event]:
-    """The log of a run that starts, gets to its end or pause, is acted on, and ends."""
+    """The log of a run that starts, reaches its end or pause, is changed by `act`, and ends."""
 
     async def made() -> list[t.Event]:
         house = House(one_agent(root, {}))
@@ -72,7 +72,7 @@ def _researcher() -> Agent:
 
 
 def team() -> list[t.Event]:
-    """Two researchers side by side, then the answer."""
+    """Two researchers in parallel, then the answer."""
     both = (say("Two look. "), task("researcher", "north"), task("researcher", "south"))
     return _log(agent("lead", both, (say("Both found it."),), subagents=(_researcher(),)))
 
@@ -90,7 +90,7 @@ def _payer() -> Agent:
 
 
 def approval_granted() -> list[t.Event]:
-    """A call waits for a yes and gets it."""
+    """A call waits for an approval and gets it."""
 
     async def yes(house: House, run: str) -> None:
         await house.supervisor.answer(run, (Approval(1, approved=True),))
@@ -99,7 +99,7 @@ def approval_granted() -> list[t.Event]:
 
 
 def approval_denied() -> list[t.Event]:
-    """A call waits for a yes and is refused."""
+    """A call waits for an approval and is refused."""
 
     async def no(house: House, run: str) -> None:
         await house.supervisor.answer(run, (Approval(1, approved=False, reason="too dear"),))
@@ -108,7 +108,7 @@ def approval_denied() -> list[t.Event]:
 
 
 def approval_pending() -> list[t.Event]:
-    """A call waits for a yes, and somebody cancels."""
+    """A call waits for an approval, and a client cancels the run."""
 
     async def stop(house: House, run: str) -> None:
         await house.supervisor.cancel(run, "a client")
@@ -130,20 +130,20 @@ def question_below() -> list[t.Event]:
 
 
 def subagent_fails() -> list[t.Event]:
-    """A subagent's model dies in the middle; the lead hears of it."""
+    """A subagent's model fails in the middle; the lead receives the error."""
     broken = agent("broken", (say("Half of"), ScenarioStep(fail="out of order")))
     return _log(agent("lead", (task("broken", "x"),), (say("Never mind."),), subagents=(broken,)))
 
 
 def limit_reached() -> list[t.Event]:
-    """The run has used up its tool calls."""
+    """The run has reached its limit of tool calls."""
     return _log(
         agent("lead", (call("find", what="x"),), tools=(find,), limits=AgentLimits(tool_calls=2))
     )
 
 
 def compacted() -> list[t.Event]:
-    """The history is shortened on the way; nobody is shown the summary."""
+    """The history is compacted during the run; no client receives the summary."""
     model = Spy((call("find", what="x"),), (say("The summary."),), (say("The end."),), input=90)
     return _log(agent("lead", model=model, tools=(find,), context_tokens=100))
 
@@ -163,7 +163,7 @@ def client_tool_beside_ours() -> list[t.Event]:
 
 
 def cancelled_below() -> list[t.Event]:
-    """Cancelled while a subagent's tool hangs."""
+    """The run is cancelled while a subagent's tool hangs."""
 
     async def hang() -> str:
         """Hang."""
@@ -175,7 +175,7 @@ def cancelled_below() -> list[t.Event]:
 
 
 def tool_cut_off() -> list[t.Event]:
-    """The process ends while a tool runs that must not run twice; the next one goes on."""
+    """The process ends while a tool runs that must not run twice; the next process continues the run."""
 
     def lead() -> Agent:
         times: list[int] = []

@@ -1,4 +1,5 @@
-"""What people ask in `tenants.py`: every surface, by ids that are one's own, others', and nobody's."""
+"""The requests of people in `tenants.py`: every surface, with ids that are one's own, another person's, or
+unknown."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ ID = re.compile(
     r"\b(?:[a-z]+[_-])?[0-9a-hjkmnp-tv-z]{26}(?:_\d+)*\b|\b(?:conv|item)_[0-9a-f]{32}(?:_\d+)?\b"
 )
 NAMES = ("talk", "chat")
-"""What people call their conversations and keys: all the same."""
+"""The names of conversations and keys: all people use the same ones."""
 
 
 @tool(idempotent=True)
@@ -24,8 +25,8 @@ def order(what: str) -> str:
 
 
 class Request(Struct, frozen=True):
-    """One request. What `races` shows a run that has just begun, as far as it has come; who `stays` reads
-    on while others ask."""
+    """One request. One that `races` shows a run that has just begun, up to the present; one that `stays`
+    continues to read while other people send theirs."""
 
     name: str
     method: str
@@ -37,12 +38,12 @@ class Request(Struct, frozen=True):
 
 
 def suffix(id: str) -> str:
-    """What an id has in common with all others of the same run or conversation."""
+    """The part of an id that is common to all ids of the same run or conversation."""
     return re.sub(r"^[a-z]+[_-]|_\d+$", "", re.sub(r"_\d+$", "", id))
 
 
 class Asker:
-    """A person who chooses, as a program says, from what they know and what they guess."""
+    """A person whose requests a program chooses, from the ids that the person knows and guesses."""
 
     def __init__(self, marker: str) -> None:
         self.marker = marker
@@ -56,13 +57,13 @@ class Asker:
     def begin(
         self, choices: Sequence[int], others: Sequence[str], same: Sequence[str] | None
     ) -> None:
-        """A new request; `others` are ids to guess, or `same` those that are to be guessed again."""
+        """A new request; `others` are ids to guess, or `same` are those to guess again."""
         self._choices, self._others = list(choices), others
         self._same = None if same is None else list(same)
         self.guessed = []
 
     def learn(self, text: str) -> None:
-        """Ids that one was told: of one's own things, or what one has guessed oneself."""
+        """Remember the ids in a reply, except those that the person guessed."""
         for id in ID.findall(text):
             if id not in self.known and suffix(id) not in self.sent:
                 self.known.append(id)
@@ -71,7 +72,7 @@ class Asker:
         return options[self._choices.pop(0) % len(options)]
 
     def text(self) -> str:
-        """Something to say, with the marker or such as anybody says."""
+        """A message, with the marker or with a common text."""
         return str(self.choose([f"hello {self.marker} there", "buy", f"{self.marker} buy", "buy"]))
 
     def name(self) -> str:
@@ -81,7 +82,7 @@ class Asker:
         return str(self.choose(["echo", "asker"]))
 
     def run(self, prefix: str) -> str:
-        """The name of a run: one's own, or somebody's."""
+        """The name of a run: the person's own, or another one's."""
         return prefix + suffix(self.id(lambda id: len(suffix(id)) == 26, "run_" + "0" * 26))
 
     def conversation(self) -> str:
@@ -91,7 +92,7 @@ class Asker:
         return self.id(lambda id: id.count("_") > 1, f"msg_{'0' * 26}_0")
 
     def id(self, fits: Callable[[str], bool], nobody: str) -> str:
-        """One of the ids that fit, or `nobody`'s."""
+        """One of the ids that fit, or the unknown id `nobody`."""
         mine = [id for id in self.known if fits(id)][-6:]
         if self.choose([True, True, True, False]) and mine:
             return str(self.choose(mine))
@@ -138,7 +139,7 @@ def responses(asker: Asker) -> Request:
 
 
 def responses_answer(asker: Asker) -> Request:
-    """Yes to what was asked, by the id of the call or the response."""
+    """An approval, by the id of the call or the response."""
     run = asker.run("")
     yes = {"type": "mcp_approval_response", "approve": True}
     given = asker.choose(

@@ -1,8 +1,9 @@
-"""One server in this process, and people of several tenants who ask it things, by what they know and guess.
+"""One server in this process, and people of several tenants who send requests, with ids that they know and
+guess.
 
-A `World` is one server with the people that it is told of. It plays a program: steps of requests, one a
-person at most, those of a step at the same time. What people guess of others is kept with the reply, so that
-the same can be asked in a world where the others are not.
+A `World` is one server with the people whose places it is given. It plays a program: steps of requests, at
+most one per person, those of a step at the same time. The ids that people guess of others are kept with the
+reply, so that the same requests can be sent in a world without the others.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from tests.support.tenant_requests import ID, REQUESTS, Asker, Request, suffix
 
 SECONDS = 60
 TURNS = 60
-"""Turns of the event loop without a run at work or a byte sent, after which nothing more comes by itself."""
+"""Turns of the event loop without a run at work or a byte sent, after which nothing more happens without a
+request."""
 
 CONFIG = """
 [models.echo]
@@ -60,7 +62,7 @@ tokens_per_day = 30
 
 
 class Person(Struct, frozen=True):
-    """Somebody with a token, and a word that stands in whatever they say."""
+    """A person with a token, and a word that their messages contain."""
 
     tenant: str
     user: str
@@ -75,7 +77,7 @@ PEOPLE = (
 
 
 class Answered(Struct, frozen=True):
-    """What somebody asked, and what came of it."""
+    """A person's request, and the reply."""
 
     request: Request
     guessed: tuple[str, ...]
@@ -85,16 +87,16 @@ class Answered(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """All that the client could see."""
+        """Everything that the client could see."""
         return "\n".join([*(value for _, value in self.head), self.body])
 
 
 Step = Mapping[int, tuple[int, Sequence[int]]]
-"""Who asks what, by places in `PEOPLE` and `REQUESTS`, and the choices that are left."""
+"""The person and the request, as indexes of `PEOPLE` and `REQUESTS`, and the remaining choices."""
 
 
 class Clock:
-    """A clock that nobody looks at twice in the same millisecond: what began earlier has the lesser id."""
+    """A clock that advances by a millisecond at each look: an earlier object has the smaller id."""
 
     def __init__(self) -> None:
         self._now = time.time_ns() // 1_000_000
@@ -105,7 +107,7 @@ class Clock:
 
 
 class World:
-    """A server, and what each person has seen of it."""
+    """A server, and the replies that each person has received."""
 
     def __init__(self, folder: Path, people: Sequence[int], limits: str = "") -> None:
         (folder / "scenario.toml").write_text(SCENARIO, encoding="utf-8")
@@ -123,7 +125,7 @@ class World:
     async def play(
         self, program: Sequence[Step], guessed: Mapping[int, Sequence[Answered]] | None = None
     ) -> None:
-        """Ask all of it; with `guessed` people guess what they guessed there."""
+        """Send all requests; with `guessed`, people guess the ids that they guessed there."""
         async with timeout(SECONDS), self._app.router.lifespan_context(self._app):
             for who in self._people:
                 await self._admit(who)
@@ -138,12 +140,12 @@ class World:
                 self.replies[who][place] = msgspec.structs.replace(reply, body=call.body.decode())
 
     def sent(self, who: int) -> set[str]:
-        """What somebody guessed of others: it may come back to them."""
+        """The ids of others that a person guessed: the server may echo them."""
         return self._askers[who].sent
 
     def foreign_to(self, who: int) -> set[str]:
-        """What somebody must never see: an id belongs to who was told of it first. A tenant and a user's
-        name that two people share are no secret."""
+        """Texts that a person must never see: an id belongs to the person who received it first. A tenant
+        and a user's name that two people share are not secret."""
         mine = PEOPLE[who]
         found = set[str]()
         for other in self._people:
@@ -206,7 +208,7 @@ class World:
 
 
 class Call:
-    """One request as ASGI tells it."""
+    """One request as an ASGI application sees it."""
 
     def __init__(self, request: Request, head: Mapping[str, str]) -> None:
         path, _, query = request.path.partition("?")
@@ -232,7 +234,7 @@ class Call:
         }
 
     def news(self) -> bool:
-        """Whether anything came since this was asked last."""
+        """Whether anything arrived since the last call."""
         seen, self._seen = self._seen, len(self.body)
         return seen != self._seen
 
@@ -252,7 +254,7 @@ class Call:
 
 
 def leaked(reply: Answered, sent: set[str], foreign: set[str]) -> set[str]:
-    """What a reply shows of others, besides what the client said itself."""
+    """The secrets of others in a reply, except those that the client sent itself."""
     text = reply.text
     for said in sent:
         text = text.replace(said, "")
@@ -265,7 +267,7 @@ LENGTHS = ("retry-after", "retry-after-ms", "content-length")
 
 
 def comparable(replies: Sequence[Answered], sent: set[str]) -> list[tuple[object, ...]]:
-    """Replies with one's own ids numbered in their order, and without times."""
+    """Replies with the person's ids numbered in order, and without times."""
     names: dict[str, str] = {}
 
     def named(found: re.Match[str]) -> str:
