@@ -1,6 +1,6 @@
-"""Hostile bytes: connections without end, bodies that are almost right, credentials that are none.
+"""Hostile bytes: connections without end, bodies that are almost valid, invalid credentials.
 
-Nobody who sends them may be told a 500, and nobody else may notice: `Pulse` is one who looks.
+No client that sends them may get a 500, and no other client may be affected: `Pulse` is one of the others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.support.hostile import ENDLESS, Hostile, attack, packed
 MOST = 3_000_000
 STATUS = re.compile(rb"HTTP/1\.[01] (\d\d\d) ")
 ALLOWED = ("501", "503")
-"""What may be told of the statuses from 500 on: not implemented, and come again."""
+"""The statuses from 500 on that the server may return: not implemented, and retry later."""
 
 _MESSAGES: list[Any] = [{"role": "user", "content": "say hello"}]
 GOOD: dict[str, Any] = {
@@ -77,7 +77,7 @@ CREDENTIALS = (
 
 
 def spoilt(value: Any, chance: random.Random) -> Any:
-    """Almost what it was."""
+    """The value with some random changes."""
     if chance.random() < 0.15:
         return chance.choice(ODD)
     if isinstance(value, dict):
@@ -87,7 +87,7 @@ def spoilt(value: Any, chance: random.Random) -> Any:
 
 
 def body(path: str, chance: random.Random) -> bytes:
-    """A request's body that should not be sent."""
+    """A request body that no client should send."""
     kind = chance.random()
     if kind < 0.7:
         return json.dumps(spoilt(GOOD[path], chance)).encode()
@@ -101,7 +101,7 @@ def body(path: str, chance: random.Random) -> bytes:
 
 
 class Siege:
-    """Who sends all that. `said` counts what they were told, `wrong` is what nobody may be told."""
+    """Sends all these bytes. `said` counts the replies, `wrong` has the forbidden ones."""
 
     def __init__(self, victim: Victim, chance: random.Random) -> None:
         self._victim = victim
@@ -110,7 +110,7 @@ class Siege:
         self.wrong: list[str] = []
 
     async def go_on(self, stop: asyncio.Event, lanes: int) -> None:
-        """So many connections at once of each kind, until `stop`."""
+        """Run so many concurrent connections of each kind, until `stop`."""
         async with asyncio.TaskGroup() as tasks:
             for _ in range(lanes):
                 tasks.create_task(self._endless(stop))
@@ -161,7 +161,7 @@ class Siege:
 
 
 class Pulse:
-    """One who behaves: how long a small answer takes, again and again."""
+    """A well-behaved client: measures the duration of a small reply, repeatedly."""
 
     def __init__(self, victim: Victim) -> None:
         self._victim = victim

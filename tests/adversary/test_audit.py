@@ -1,4 +1,5 @@
-"""The auditor sees what is wrong: each kind of fault, forged in what clients saw or are shown."""
+"""The auditor finds each kind of fault, which the test forges in the clients' tapes or in the server's
+output."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ MINE, OTHER = "0" * 26, "1" * 26
 
 
 def tape() -> Tape:
-    """Three connections: the second goes on in the middle, the third reads all again."""
+    """Three connections: the second continues in the middle, the third reads everything again."""
     pieces = [
         Piece(0, FINAL[:4], b"data: "),
         Piece(4, FINAL[4:6], b": pi"),

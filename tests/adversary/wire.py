@@ -1,6 +1,7 @@
-"""How a client asks: again until it is answered, and from where it was when a stream breaks off.
+"""How a client sends requests: it retries until it gets a reply, and resumes a broken stream at its last
+position.
 
-What no client may be told (a 500, a refusal of what is there, silence) is kept in `wrong`.
+`wrong` has the replies that no client may get: a 500, the refusal of an existing object, silence.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ import aiohttp
 from tests.adversary.witness import Asked, Piece, Tape
 
 SILENT_SECONDS = 15.0
-"""A stream says something each second."""
+"""A stream sends at least a heartbeat each second."""
 GONE = (aiohttp.ClientError, OSError)
 CUT_OFF = b'"code":"stream_cut_off"'
-"""The last frame of AG-UI when the server stops: its clients cannot bear a connection that breaks."""
+"""The last frame of AG-UI when the server stops: its clients do not support a connection that breaks."""
 Resume = Callable[[Tape], tuple[Asked, int] | None]
-"""What asks for the rest of a tape, and the number of the frame that it begins with."""
+"""The request for the rest of a tape, and the number of its first frame."""
 
 
 class Answer:
-    """A status, and what came with it."""
+    """The status, the body and the run of a reply."""
 
     def __init__(self, status: int, body: bytes, run: str) -> None:
         self.status = status
@@ -38,7 +39,7 @@ class Answer:
 
 
 class Wire:
-    """One tenant's requests to the server, which is often not there."""
+    """One tenant's requests to the server, which is often down."""
 
     def __init__(self, url: str, token: str, chance: random.Random, said: Counter[str]) -> None:
         self.url = url
@@ -58,7 +59,7 @@ class Wire:
     async def ask(
         self, asked: Asked, fine: Sequence[int] = (200,), again: Sequence[int] = ()
     ) -> Answer:
-        """A request that is sent until it is answered."""
+        """A request that is sent until it gets a reply."""
         while True:
             try:
                 answer = await self.once(asked)
@@ -129,12 +130,12 @@ class Wire:
             self.wrong.append(f"{asked.method} {asked.path} {asked.body!r}: {told}")
 
     async def pause(self) -> None:
-        """Before the next try."""
+        """Wait before the next try."""
         await asyncio.sleep(0.02 + 0.1 * self._chance.random())
 
 
 def take(piece: Piece, data: bytes, end: bytes) -> bytes:
-    """Add whole frames, without heartbeats; returns what is not whole yet."""
+    """Add complete frames, without heartbeats; returns the incomplete rest."""
     *whole, rest = data.split(end)
     for each in whole:
         kept = b"\n".join(line for line in each.split(b"\n") if line and not line.startswith(b":"))

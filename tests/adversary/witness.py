@@ -1,4 +1,5 @@
-"""What clients saw and were promised: all that the auditor has to go by. It knows nothing of the server."""
+"""The replies and acknowledgements that clients received: the auditor has no other data. It knows nothing
+about the server."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from msgspec import Struct, field
 
 
 class Asked(Struct, frozen=True):
-    """A request, as often as one likes."""
+    """A request that a client may send any number of times."""
 
     method: str
     path: str
@@ -17,17 +18,18 @@ class Asked(Struct, frozen=True):
 
 
 class Piece(Struct):
-    """What one connection brought of a reply: whole frames from the `first` on, and the bytes behind them."""
+    """The part of a reply that one connection delivered: complete frames from the `first` on, and the bytes
+    after them."""
 
     first: int
     frames: list[bytes] = field(default_factory=list)
     rest: bytes = b""
     ended: bool = False
-    """Whether the reply ended as one does that is whole."""
+    """Whether the connection ended in the way of a complete reply."""
 
 
 class Tape(Struct):
-    """One reply, as its client put it together out of pieces. `whole` asks for all of it again."""
+    """One reply, as its client assembled it from pieces. `whole` requests all of it again."""
 
     surface: str
     whole: Asked
@@ -36,7 +38,8 @@ class Tape(Struct):
 
     @property
     def frames(self) -> list[bytes]:
-        """What the client holds: of what came twice the later, which must be the same."""
+        """The frames that the client has: of a frame that arrived twice the later one, which must be the
+        same."""
         held: list[bytes] = []
         for piece in self.pieces:
             held[piece.first : piece.first + len(piece.frames)] = piece.frames
@@ -44,7 +47,7 @@ class Tape(Struct):
 
 
 class Talk(Struct):
-    """A conversation whose turns are each said back: what was said, where the whole reply came."""
+    """A conversation whose turns are echoed: the messages, if the complete reply arrived."""
 
     conversation: str
     said: list[str] = field(default_factory=list)
@@ -52,7 +55,7 @@ class Talk(Struct):
 
 
 class Story(Struct):
-    """All of what one customer did at a time: nobody else's runs and marks may show in it."""
+    """Everything that one customer did in one play: it may contain no runs and marks of other customers."""
 
     name: str
     mark: str
@@ -61,11 +64,11 @@ class Story(Struct):
     talks: list[Talk] = field(default_factory=list)
     runs: set[str] = field(default_factory=set)
     documents: list[tuple[Asked, bytes]] = field(default_factory=list)
-    """Requests that were answered by one document, which must stay as it is."""
+    """Requests with one document as their reply, which must not change."""
     answered: dict[str, int] = field(default_factory=dict)
-    """How many answers the server has taken, of each run."""
+    """The number of answers that the server has accepted, by run."""
     cancelled: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
     wild: bool = False
-    """Whether it spoke with the model that misbehaves: its runs end, but who knows how."""
+    """Whether it used the misbehaving model: its runs end, but in an unknown way."""
     over: bool = False

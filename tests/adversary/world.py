@@ -1,6 +1,6 @@
-"""The server that is attacked: its agents, what they say, and tools that write down what they do.
+"""The attacked server: its agents, their scripts, and tools that record their effects.
 
-Steps are short: a model's reply that a crash cuts off is asked for again, so a long one might never end.
+Steps are short: a model's reply that a crash cuts off is requested again, so a long one might never end.
 """
 
 from __future__ import annotations
@@ -135,5 +135,5 @@ steps = [{{ text = "{"word by word it goes on and on " * 40}" }}]
 
 
 def config(wild: str) -> str:
-    """The configuration; `wild` is the URL of the model server that misbehaves."""
+    """The configuration; `wild` is the URL of the misbehaving model server."""
     return _CONFIG % {"wild": wild}

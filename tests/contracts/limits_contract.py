@@ -61,9 +61,7 @@ class LimitsContract:
             await accounts.check([Budget("token:a", tokens=201, cost=1.0001)])
             await accounts.check([Budget("token:b", tokens=1)])
 
-    async def test_each_spender_learns_the_totals_of_the_others(
-        self, stores: Sequence[Store]
-    ) -> None:
+    async def test_each_spender_learns_the_totals_of_the_others(self, stores: Sequence[Store]) -> None:
         """Neither alone has used it up; whoever adds second learns that both have."""
         each = [Accounts(store, lambda: NOW, is_shared=True) for store in stores]
         budget, told = Budget("token:a", tokens=100), list[str]()

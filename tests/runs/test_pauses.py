@@ -1,4 +1,4 @@
-"""Pauses: a run stops for an answer, for days and over restarts; the first answer counts, and only that."""
+"""Pauses: a run stops for an answer, for days and over restarts; the first answer applies, and only that."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CALL = 0
 
 
 async def asks_first(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
-    """One tool call that needs a yes, and a question beside it."""
+    """One tool call that needs an approval, and a question beside it."""
     state = context.state
     if not state.items:
         yield opening(state, "helper")
@@ -101,7 +101,7 @@ async def test_a_repeated_answer_gets_its_original_position() -> None:
     second = await house.supervisor.answer(run, red)
     assert [first.turn, second.turn] == [1, 2]
     events = len(await house.directory.events(run))
-    for _ in range(2):  # while it goes on, and when it has ended
+    for _ in range(2):  # while it continues, and after it has ended
         assert await house.supervisor.answer(run, yes) == replace(first, is_repeated=True)
         assert await house.supervisor.answer(run, red) == replace(second, is_repeated=True)
         await house.finished(run)

@@ -1,4 +1,4 @@
-"""Which runs go on after their worker is gone, and which are stopped: decided from the log and the record."""
+"""Which runs continue after their worker is gone, and which are stopped: the log and the record decide."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def _nothing(_: Any) -> Any:
 
 
 def state(*steps: t.Payload) -> RunState:
-    """A run after its start, an open node, and these."""
+    """A run after its start, an open node, and the given payloads."""
     made = RunState()
     for each in (t.RunStarted(request()), t.NodeStarted("agent", "helper")):
         made.advance(t.Draft(each, "n" if isinstance(each, t.NodeStarted) else ""), 0)

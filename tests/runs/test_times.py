@@ -1,4 +1,4 @@
-"""Within a run time does not go back, whatever the clock of whoever works on it says."""
+"""The times of a run never decrease, whatever the clocks of its workers show."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def test_times_of_a_run_over_workers_with_other_clocks(skews: Sequence[int
 
 
 class Ticking(House):
-    """A house whose clock goes on each time that somebody looks at it."""
+    """A house whose clock advances each time it is read."""
 
     def clock(self) -> int:
         self.now += 1
@@ -49,7 +49,7 @@ class Ticking(House):
 
 
 async def test_a_run_has_one_time_of_creation() -> None:
-    """`GET /jobs?since=` finds by the time that `GET /jobs/{id}` shows, and that the id tells."""
+    """`GET /jobs?since=` selects by the time that `GET /jobs/{id}` shows, and that the id contains."""
     house = Ticking(Fake(talk))
     await house.supervisor.open()
     run = await house.start()

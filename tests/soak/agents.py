@@ -1,6 +1,6 @@
-"""What the load's runs do: small steps at a pace, tools whose effects are written down, a team, questions.
+"""The agents of the load: small steps at a pace, tools that record their effects, a team, questions.
 
-Steps are short: a model's reply that a crash cuts off is asked for again, so a long one might never end.
+Steps are short: a model's reply that a crash cuts off is requested again, so a long one might never end.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What a server holds, looked at from outside (memory, descriptors, threads, tables), and what it says."""
+"""The resources of a server, measured from outside (memory, descriptors, threads, tables), and its own
+counts."""
 
 from __future__ import annotations
 
@@ -39,14 +40,15 @@ def more(self):
 Health.vitals = more
 main()
 """
-"""A server that also says how many tasks and blocks of memory it has, and that forgets within minutes what
-others remember for a day, a week or a month: what is remembered would grow for as long as anybody watches."""
+"""A server that also reports its numbers of tasks and blocks of memory, and that forgets within minutes the
+data that others keep for a day, a week or a month: otherwise these data would grow during the complete
+test."""
 
 Sample = dict[str, float]
 
 
 async def sample(session: aiohttp.ClientSession, child: ChildServer, data: Path) -> Sample:
-    """One look."""
+    """Take one sample."""
     assert child.process is not None
     found = {**_process(child.process.pid), **_tables(data)}
     async with session.get(f"{child.url}/healthz") as reply:

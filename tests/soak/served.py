@@ -1,7 +1,7 @@
-"""Clients of one server, on every surface: each has a turn, reads it, and is cut off in some of them.
+"""Clients of one server, on every surface: each starts a turn, reads it, and is cut off in some of them.
 
-Who was cut off goes on with the cursor of the surface. What was read at last must be what the server shows
-when it is asked for the whole turn.
+After a cut a client continues with the cursor of the surface. The frames that it has in the end must be
+those that the server sends for the complete turn.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tests.soak.clients import GONE, Reader, Traffic
 CUT = 0.3
 """The share of readers that are cut off in the middle."""
 TURNS = 5
-"""Turns of one conversation, before another one begins."""
+"""Turns of one conversation, before another one starts."""
 WALK = "walk"
 ATTEMPTS = 100
 """Tries of one request, before it counts as never answered."""
 
 
 class _Cut(Exception):
-    """The cable is pulled."""
+    """The client disconnects."""
 
 
 class Guest:
@@ -39,7 +39,7 @@ class Guest:
         self._turns = self._cut_at = 0
 
     async def go_on(self, stop: asyncio.Event, pause: float) -> None:
-        """One turn after the other until `stop`, with so many seconds between two on average."""
+        """Run one turn after the other until `stop`, with so many seconds between two on average."""
         while not stop.is_set():
             await asyncio.sleep(pause * 2 * self._traffic.chance.random())
             await self._turn()
@@ -77,7 +77,7 @@ class Guest:
     async def _sent(
         self, path: str, body: Mapping[str, Any], headers: Mapping[str, str]
     ) -> Reader | None:
-        """Who reads what the request began, or None when it was refused."""
+        """The reader of the run that the request started, or None if it was refused."""
         url = self._traffic.server().url + path
         async with self._traffic.session.post(url, json=body, headers=headers) as reply:
             if not self._traffic.heard(reply, f"POST {path}", (200, 202)):
@@ -98,7 +98,7 @@ class Guest:
 
 
 def request(surface: str, talk: str, turn: int) -> tuple[str, dict[str, Any]]:
-    """What a client of a surface sends."""
+    """The request of a client of a surface."""
     text = f"{WALK} {turn}"
     said = [{"role": "user", "content": text}]
     match surface:

@@ -1,8 +1,8 @@
 """One server under moderate load for hours: `python -m tests.soak.server [SECONDS] [SEED] [FOLDER]`.
 
-52 clients of seven surfaces, a share of which is cut off and goes on; what they began is kept for three
-minutes. Every ten seconds the server is looked at (`probe`); the samples go to FOLDER/samples.jsonl, and are
-drawn to FOLDER/samples.svg. It fails when a reply was wrong, or when anything grows after the warm-up.
+52 clients of seven surfaces, some of which are cut off and continue; their runs are kept for three minutes.
+Every ten seconds the server is sampled (`probe`); the samples go to FOLDER/samples.jsonl, and are drawn to
+FOLDER/samples.svg. The test fails if a reply was wrong, or if any resource grows after the warm-up.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ GUESTS = 52
 PAUSE_SECONDS = 3.0
 LOOK_SECONDS = 10.0
 WARM_SECONDS = 600.0
-"""How long it takes until as much is forgotten as is made, and all parts of the server were used."""
+"""The time after which as much data expires as is created, and all parts of the server were used."""
 LEAST_SAMPLES = 30
-"""Fewer after the warm-up say nothing of growth."""
+"""Fewer samples after the warm-up show nothing about growth."""
 JUDGED = {
     "rss_mb": 5.0,
     "threads": 2.0,
@@ -45,17 +45,17 @@ JUDGED = {
     "wal_mb": 5.0,
     **dict.fromkeys(probe.TABLES, 500.0),
 }
-"""What must not grow, and from where on it counts as growth."""
+"""The values that must not grow, and the minimum that counts as growth."""
 SERVER = "[server]\nretention_hours = 0.05\n"
 
 
 def say(text: str) -> None:
-    """A line."""
+    """Print a line."""
     print(text, flush=True)  # noqa: T201 - it is a program
 
 
 async def soak(folder: Path, seconds: float, seed: str) -> bool:
-    """All of it; whether nothing was wrong."""
+    """Run everything; returns whether there was no fault."""
     config = SERVER + agents.config()
     tools = effects.tools(folder / "effects.txt")
     child = ChildServer(folder, config=config, scenario=agents.SCENARIO, tools=tools)
@@ -82,7 +82,7 @@ async def soak(folder: Path, seconds: float, seed: str) -> bool:
 async def _watch(
     folder: Path, child: ChildServer, traffic: Traffic, seconds: float
 ) -> list[Sample]:
-    """Look every few seconds, and write down what is seen."""
+    """Sample every few seconds, and write the samples to a file."""
     begun, samples = time.monotonic(), list[Sample]()
     data = folder / "tailrace-data"
     with (folder / "samples.jsonl").open("w", encoding="utf-8") as file:
@@ -98,7 +98,7 @@ async def _watch(
 
 
 def _judge(samples: Sequence[Sample]) -> bool:
-    """Say how each series went; whether none grows."""
+    """Print the trend of each series; returns whether none grows."""
     seconds = samples[-1]["seconds"]
     warm = min(WARM_SECONDS, seconds / 2)
     judged = [each for each in samples if each["seconds"] >= warm]

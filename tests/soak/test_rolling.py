@@ -1,7 +1,7 @@
 """Every process of a cluster is stopped in order and started again, one after the other, under load.
 
-No client sees more than a connection that ends: the official client retries what it is told to, no run fails,
-and nothing that was read is other than what the log says.
+A client sees only connections that end: the official client retries as the server requests, no run fails,
+and the events that a client has read are those of the log.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TRIES = 6
 
 
 class Official:
-    """A user of the official client: streams one response after the other, and goes on where it was cut."""
+    """A user of the official client: streams one response after the other, and continues after a cut."""
 
     def __init__(self, servers: Sequence[ChildServer], number: int) -> None:
         self.responses = self.reconnects = 0
@@ -45,7 +45,7 @@ class Official:
         ]
 
     async def go_on(self, stop: asyncio.Event) -> None:
-        """Until `stop`. Raises what the client raises."""
+        """Run until `stop`. Raises the client's errors."""
         try:
             while not stop.is_set():
                 self._check(await self._response(f"walk official {self._number}.{self.responses}"))
@@ -88,7 +88,7 @@ class Official:
 
 @asynccontextmanager
 async def loaded(folder: Path) -> AsyncGenerator[tuple[Scene, Traffic, Auditor], None]:
-    """A cluster with clients that have not begun yet."""
+    """A cluster with clients that have not started yet."""
     async with AsyncExitStack() as life:
         lab = Lab(folder, cables=False)
         life.callback(lab.close)
@@ -109,7 +109,7 @@ async def _is_ready(client: httpx.AsyncClient, url: str) -> bool:
 
 
 async def restart_all(scene: Scene) -> None:
-    """Each process in turn, when the one before it is whole again."""
+    """Restart each process in turn, when the one before it is ready again."""
     for child in (*scene.lab.apis, *scene.lab.workers):
         await scene.lab.restart(child)
         async with httpx.AsyncClient() as client:
