@@ -1,7 +1,8 @@
 """The campaign: `python -m tests.adversary [--kills N] [--siege SECONDS] [--seconds MOST] [--seed SEED]`.
 
-Rounds of kills under customers of all surfaces, each round audited; then a siege with hostile bytes, without
-kills, whose resources are bounded. What is found is printed with the seed, and the folder is kept.
+Rounds of kills while customers use all surfaces, with an audit after each round; then a siege with hostile
+bytes, without kills, whose resources are bounded. The faults are printed with the seed, and the folder is
+kept.
 """
 
 from __future__ import annotations
@@ -30,29 +31,29 @@ from tests.adversary.wire import Wire
 from tests.support.forks import forking
 
 ROUND = 100
-"""Kills of one round: then everybody comes to an end, and all that was seen is compared."""
+"""Kills of one round: then all customers finish, and everything they saw is compared."""
 MOST_TOLD = 40
 """Faults: after this many the search stops."""
 SETTLE_SECONDS = 6.0
 MOST_MEMORY = 400_000_000
 MORE_MEMORY = 64_000_000
-"""What may be left of a siege when it is over."""
+"""The memory that may remain allocated after a siege."""
 MORE_DESCRIPTORS = 8
 MOST_LATENCY = 6.0
 MOST_LAG_MS = 1_500
 GIVEN_UP = 0.1
-"""Which part of all runs may end since their process died three times before they got any further."""
+"""The share of runs that may end because their process died three times before they made progress."""
 LINES_A_SECOND = 40
 BEGUN = time.monotonic()
 
 
 def say(text: str) -> None:
-    """A line with the time."""
+    """Print a line with the time."""
     print(f"{time.monotonic() - BEGUN:7.1f}  {text}", flush=True)  # noqa: T201 - it is a program
 
 
 class Campaign:
-    """All of it; `wrong` is what was found."""
+    """The complete campaign; `wrong` has the faults."""
 
     def __init__(self, victim: Victim, seed: str, wires: dict[str, Wire]) -> None:
         self._victim = victim
@@ -65,7 +66,7 @@ class Campaign:
         self.wrong: list[str] = []
 
     async def kills(self, number: int, until: float) -> None:
-        """Rounds of kills until there were so many, or it is late."""
+        """Rounds of kills until their number or the time limit is reached."""
         done = self._killer.done
         while done.total() < number and time.monotonic() < until and len(self.wrong) < MOST_TOLD:
             before = done.total()
@@ -104,7 +105,7 @@ class Campaign:
         self._bound("lines logged", self._lines() - lines, LINES_A_SECOND * seconds)
 
     def over(self) -> None:
-        """The figures, and the bounds of all."""
+        """Print the figures, and check all bounds."""
         errors = self._victim.child.errors()
         if "Traceback" in errors:
             self.found(["a traceback: " + errors[errors.index("Traceback") :][:3_000]])
@@ -150,7 +151,7 @@ class Campaign:
             found.clear()
 
     def found(self, wrong: Sequence[str]) -> None:
-        """Tell of faults at once."""
+        """Report faults at once."""
         for each in wrong[:MOST_TOLD]:
             say(f"FAULT {each}")
         self.wrong += wrong
@@ -168,7 +169,7 @@ class Campaign:
 
 
 async def campaign(folder: Path, asked: argparse.Namespace) -> list[str]:
-    """Start everything, and see it through; what was wrong."""
+    """Start everything, and run the campaign to its end; returns the faults."""
     behaved: Counter[str] = Counter()
     async with AsyncExitStack() as life:
         forks = life.enter_context(forking())

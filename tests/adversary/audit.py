@@ -1,6 +1,6 @@
-"""The auditor: compares what clients saw with what the server shows afterwards.
+"""The auditor: compares the output that clients saw with the output that the server shows afterwards.
 
-It knows the protocols, as any client does, and nothing of the server.
+It knows the protocols, as any client does, and nothing about the server.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.adversary.wire import Wire
 from tests.adversary.witness import Asked, Piece, Story, Talk, Tape
 
 GIVEN_UP = "attempts in a row were cut off before the agent got any further"
-"""What the server says of a run whose process died three times at one place: it may have been the run."""
+"""The server's message for a run whose process died three times at one place: the run may be the cause."""
 SETTLE_SECONDS = 30.0
 ENDED = ("completed", "incomplete", "failed", "cancelled")
 MARK = re.compile(rb"mark[0-9a-f]{12}")
@@ -28,7 +28,7 @@ RUN = re.compile(
 
 
 def compared(tape: Tape, final: Sequence[bytes]) -> list[str]:
-    """What of a tape is not what the server shows afterwards."""
+    """The differences between a tape and the stream that the server shows afterwards."""
     wrong = [
         f"{tape.surface} {tape.run}, connection {number}: {fault}"
         for number, piece in enumerate(tape.pieces)
@@ -55,19 +55,19 @@ def _piece(piece: Piece, final: Sequence[bytes]) -> Iterable[str]:
 
 
 def begins(rest: bytes, following: Sequence[bytes]) -> bool:
-    """Whether what was cut off is the beginning of the following frame, or of a heartbeat."""
+    """Whether the rest after a cut is the beginning of the following frame, or of a heartbeat."""
     return not rest or rest.startswith(b":") or any(each.startswith(rest) for each in following)
 
 
 def strangers(story: Story, data: bytes) -> list[str]:
-    """Whose else's marks and runs are in what a customer was shown."""
+    """The marks and runs of other customers in the data that a customer received."""
     others = {mark for mark in MARK.findall(data) if mark.decode() != story.mark}
     runs = {run for run in RUN.findall(data) if run.decode() not in story.runs}
     return [f"{story.name} {story.mark} saw {each!r} of another" for each in (*others, *runs)]
 
 
 def orders(job: Any, effects: Counter[str]) -> list[str]:
-    """Whether each order took effect once that the run says was made, and none more often."""
+    """The orders that the run reports as made and that did not take effect exactly once."""
     wrong = []
     for item in job["output"]:
         content, told = item["content"] or {}, item["tool_output"] or {}
@@ -86,13 +86,13 @@ def repeated(effects: Counter[str]) -> list[str]:
 
 
 def effects_of(file: Path) -> Counter[str]:
-    """How often each order was made, by its key."""
+    """The number of effects of each order, by its key."""
     lines = file.read_text(encoding="utf-8").splitlines()
     return Counter(line.split()[2] for line in lines if line.startswith("order "))
 
 
 class Auditor:
-    """Asks the server after everything, as each tenant; `wrong` is what it found."""
+    """Requests everything from the server afterwards, as each tenant; `wrong` has the faults."""
 
     def __init__(self, wires: dict[str, Wire], effects: Path) -> None:
         self._wires = wires
@@ -118,7 +118,8 @@ class Auditor:
         self.wrong += [f"{id} does not end, though nothing happens any more" for id in still]
 
     async def _open(self) -> list[str]:
-        """By the jobs themselves: where a process died over an end, their list is behind until the sweep."""
+        """From the jobs themselves: if a process died while it wrote an end, their list is outdated until
+        the sweep."""
         still = []
         for wire in self._wires.values():
             for job in (await wire.ask(Asked("GET", "/jobs"))).json()["data"]:
@@ -169,7 +170,7 @@ class Auditor:
         await self._others(story, run)
 
     def _status(self, story: Story, run: str, job: Any) -> None:
-        """Who was cancelled may have been done already, and a crash loop may have been the run's fault."""
+        """A cancelled run may have been complete already, and a crash loop may have been the run's fault."""
         if job["error"] is not None and GIVEN_UP in job["error"]["message"]:
             self.figures["runs given up"] += 1
             self._given_up.add(run)
@@ -202,7 +203,7 @@ class Auditor:
         self.figures["events"] += len(events)
 
     async def _others(self, story: Story, run: str) -> None:
-        """No other tenant is shown it."""
+        """No other tenant can see the run."""
         for tenant, wire in self._wires.items():
             if tenant != story.tenant:
                 answer = await wire.ask(Asked("GET", f"/jobs/job_{run}"), (200, 404))
@@ -222,7 +223,7 @@ class Auditor:
         self.figures["resumed"] += len(tape.pieces) > 1
 
     async def _talk(self, wire: Wire, story: Story, talk: Talk) -> None:
-        """Each turn once, with its reply, in order; the last one's response names the conversation."""
+        """Each turn once, with its reply, in order; the response of the last turn names the conversation."""
         conversation = talk.conversation
         if not conversation:
             path = f"/v1/responses/resp_{talk.runs[-1]}"

@@ -1,4 +1,4 @@
-"""Everybody who uses the server at a time: each plays one thing after the other, chosen by chance."""
+"""All customers of the server: each performs one play after the other, chosen at random."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.adversary.witness import Story
 
 MANY = 14
 PATIENCE_SECONDS = 90.0
-"""A play that takes so long never comes to its end."""
+"""A play that takes so long will never end."""
 
 PLAYS: Mapping[Play, int] = {
     plays.responses: 3,
@@ -40,11 +40,11 @@ PLAYS: Mapping[Play, int] = {
     talks.session_asked: 2,
     talks.named_chat: 2,
 }
-"""With how often each is chosen."""
+"""With the weight of each."""
 
 
 class Customers:
-    """All of them; `stories` is what they saw."""
+    """All customers; `stories` is the record of what they saw."""
 
     def __init__(self, wires: Mapping[str, Wire], chance: random.Random) -> None:
         self._wires = wires
@@ -55,7 +55,7 @@ class Customers:
         self.said = next(iter(wires.values())).said
 
     async def go_on(self, stop: asyncio.Event) -> None:
-        """Until `stop`, and then to the end of what each is at."""
+        """Run until `stop`, and then to the end of each current play."""
         async with asyncio.TaskGroup() as tasks:
             for number in range(MANY):
                 tasks.create_task(self._one(sorted(self._wires)[number % len(self._wires)], stop))
@@ -73,6 +73,6 @@ class Customers:
                     await play(customer)
                 story.over = True
             except TimeoutError:
-                pass  # the auditor tells of it
+                pass  # the auditor reports it
             except Exception as error:
                 self.wrong.append(f"{play.__name__} {mark} {sorted(story.runs)}: {error!r}")

@@ -1,4 +1,4 @@
-"""What customers do on the surfaces of `/v1` and the native one, as the clients of each do it."""
+"""Requests of customers on the surfaces of `/v1` and the native one, as the clients of each send them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Customer:
         return f"{begin} {self.story.mark} {' '.join(self.chance.choices(WORDS, k=6))}"
 
     def errand(self) -> tuple[str, str]:
-        """An agent, and what it is to do."""
+        """An agent, and a task for it."""
         agent, begin = self.chance.choice(AGENTS)
         return agent, self.text(begin)
 
@@ -44,7 +44,7 @@ class Customer:
         return made
 
     async def watch(self, surface: str, begin: Asked, resume: Resume = lambda _: None) -> Tape:
-        """Read the reply to a request that gives all of it whenever it is sent."""
+        """Read the reply to a request that returns the complete reply each time it is sent."""
         tape = self.tape(surface, begin)
         await self.wire.follow(tape, begin, resume)
         self.story.runs.add(tape.run)
@@ -55,7 +55,7 @@ class Customer:
         return (await self.wire.ask(Asked("GET", f"/jobs/job_{run}"))).json()
 
     async def waiting(self, run: str) -> Any:
-        """What a run waits for, once it does; None when it has ended instead."""
+        """The questions that a run waits for, as soon as it waits; None if it has ended instead."""
         while (job := await self.job(run))["status"] != "waiting":
             if job["ended_at"] is not None:
                 return None
@@ -74,7 +74,7 @@ def post(path: str, body: Any, headers: Mapping[str, str] | None = None) -> Aske
 
 
 def _rest_of_response(tape: Tape) -> tuple[Asked, int] | None:
-    """By the id of the response and the number of its last event, as the official client."""
+    """By the id of the response and the number of its last event, as the official client does."""
     frames = tape.frames
     if not frames:
         return None
@@ -85,7 +85,7 @@ def _rest_of_response(tape: Tape) -> tuple[Asked, int] | None:
 
 
 async def respond(customer: Customer, body: Mapping[str, Any]) -> str:
-    """A response, streamed or not; its id."""
+    """Create a response, streamed or not; returns its id."""
     if customer.chance.random() < 0.6:
         asked = post("/v1/responses", {**body, "stream": True}, customer.key())
         tape = await customer.watch("responses", asked, _rest_of_response)
@@ -204,7 +204,7 @@ def native_question(run: str) -> tuple[Asked, Resume]:
 
 
 async def cancelled(customer: Customer) -> None:
-    """Begun, read and cancelled on whatever surface."""
+    """A run that is started, read and cancelled, each on any surface."""
     run = await begun(customer, "walker", customer.text("long"))
     way = customer.chance.choice(("/jobs/job_{}/cancel", "/v1/responses/resp_{}/cancel"))
     await customer.wire.ask(post(way.format(run), {}), (200, 400, 409))
@@ -213,7 +213,7 @@ async def cancelled(customer: Customer) -> None:
 
 
 async def deleted(customer: Customer) -> None:
-    """Read, then deleted, maybe in the middle."""
+    """A run that is read, then deleted, possibly in the middle."""
     run = await begun(customer, "talker", customer.text())
     if customer.chance.random() < 0.5:
         await customer.wire.follow(Tape("native", Asked("GET", "/")), *native_question(run))

@@ -1,4 +1,4 @@
-"""What the server takes of the machine, sampled from outside: memory, descriptors, threads, disk, lag."""
+"""The resources that the server uses, sampled from outside: memory, descriptors, threads, disk, lag."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EVERY_SECONDS = 0.25
 
 
 class Sample(Struct, frozen=True):
-    """At one moment. Sizes are in bytes."""
+    """The resources at one moment. Sizes are in bytes."""
 
     memory: int
     descriptors: int
@@ -36,12 +36,14 @@ class Probe:
     async def go_on(self, stop: asyncio.Event) -> None:
         async with aiohttp.ClientSession() as session:
             while not stop.is_set():
-                with suppress(OSError, aiohttp.ClientError, AssertionError):  # it is dead just now
+                with suppress(
+                    OSError, aiohttp.ClientError, AssertionError
+                ):  # the server is dead at this moment
                     self.samples.append(await self.sample(session))
                 await asyncio.sleep(EVERY_SECONDS)
 
     async def sample(self, session: aiohttp.ClientSession) -> Sample:
-        """Of the process that lives now. Raises `OSError` and `aiohttp.ClientError`."""
+        """Sample the live process. Raises `OSError` and `aiohttp.ClientError`."""
         timeout = aiohttp.ClientTimeout(total=20)
         async with session.get(f"{self._victim.child.url}/healthz", timeout=timeout) as reply:
             lag = (await reply.json())["loop_lag_ms"]
@@ -57,7 +59,7 @@ class Probe:
         )
 
     def most(self) -> Sample:
-        """The highest of each."""
+        """The maximum of each value."""
         return Sample(
             **{
                 name: max((getattr(each, name) for each in self.samples), default=0)
@@ -67,7 +69,7 @@ class Probe:
 
 
 def tables(data: Path) -> dict[str, int]:
-    """How many rows each table has, of all databases of a folder."""
+    """The number of rows of each table, of all databases of a folder."""
     rows: dict[str, int] = {}
     for file in data.glob("*.db"):
         with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:

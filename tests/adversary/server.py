@@ -1,4 +1,4 @@
-"""The server that is attacked, and who kills it."""
+"""The attacked server, and the code that kills it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.servers import ChildServer
 
 TENANTS = ("north", "south")
 LIFE_SECONDS = 0.45
-"""How long a life is on average."""
+"""The average duration of a life."""
 STOP_SECONDS = 20.0
 NO_STOP = "SIGTERM that did not end it"
 
@@ -46,7 +46,7 @@ class Victim:
         return self.child.process.pid
 
     def start(self, *, doomed: bool = False) -> None:
-        """A new life. Raises `AssertionError` where it does not begin and is not doomed."""
+        """Start a new life. Raises `AssertionError` if the start fails and the life is not doomed."""
         self.child.start(forks=self._forks, doomed=doomed)
 
     def _token(self, tenant: str) -> str:
@@ -63,7 +63,7 @@ class Victim:
 
 
 class Killer:
-    """Kills it at random moments, and sees that it comes up again."""
+    """Kills the server at random moments, and checks that it starts again."""
 
     def __init__(self, victim: Victim, chance: random.Random) -> None:
         self._victim = victim
@@ -71,7 +71,7 @@ class Killer:
         self.done: Counter[str] = Counter()
 
     async def kill(self) -> None:
-        """One life to its end, and the next one's beginning."""
+        """End one life, and start the next one."""
         await asyncio.sleep(min(self._chance.expovariate(1 / LIFE_SECONDS), 4.0))
         if self._chance.random() < 0.12:
             await asyncio.to_thread(self._stop)
@@ -83,7 +83,7 @@ class Killer:
         await asyncio.to_thread(self._victim.start)
 
     def _stop(self) -> None:
-        """SIGTERM; it may take what docs/deploy.md says."""
+        """SIGTERM; the stop may take as long as docs/deploy.md allows."""
         process = self._victim.child.process
         assert process is not None
         process.send_signal(signal.SIGTERM)
@@ -95,12 +95,12 @@ class Killer:
         self._victim.child.kill()
 
     async def _still_born(self) -> None:
-        """A life that ends before it has begun, or just after."""
+        """A life that ends before it has started, or just after."""
         self._victim.child.process = None
         begun = asyncio.create_task(asyncio.to_thread(self._victim.start, doomed=True))
         while self._victim.child.process is None:
             if begun.done():
-                break  # `begun` raises what kept the process from being there
+                break  # `begun` raises the error that prevented the start
             await asyncio.sleep(0.001)
         await asyncio.sleep(self._chance.uniform(0.0, 0.12))
         with suppress(OSError):

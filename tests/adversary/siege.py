@@ -75,7 +75,7 @@ CREDENTIALS = (
 
 
 def spoilt(value: Any, chance: random.Random) -> Any:
-    """Almost what it was."""
+    """The value with some random changes."""
     if chance.random() < 0.15:
         return chance.choice(ODD)
     if isinstance(value, dict):
@@ -85,7 +85,7 @@ def spoilt(value: Any, chance: random.Random) -> Any:
 
 
 def body(path: str, chance: random.Random) -> bytes:
-    """A request's body that should not be sent."""
+    """A request body that no client should send."""
     kind = chance.random()
     if kind < 0.7:
         return json.dumps(spoilt(GOOD[path], chance)).encode()
@@ -108,7 +108,7 @@ class Siege:
         self.wrong: list[str] = []
 
     async def go_on(self, stop: asyncio.Event, lanes: int) -> None:
-        """So many connections at once of each kind, until `stop`."""
+        """Run so many concurrent connections of each kind, until `stop`."""
         async with asyncio.TaskGroup() as tasks:
             for _ in range(lanes):
                 tasks.create_task(self._endless(stop))
@@ -159,7 +159,7 @@ class Siege:
 
 
 class Pulse:
-    """One who behaves: how long a small answer takes, again and again."""
+    """A well-behaved client: measures the duration of a small reply, repeatedly."""
 
     def __init__(self, victim: Victim) -> None:
         self._victim = victim

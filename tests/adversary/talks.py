@@ -1,5 +1,5 @@
-"""What customers do on the surfaces that have talks: AI SDK UI, AG-UI, NDJSON sessions, and named ones of
-Chat."""
+"""Requests of customers on the surfaces with conversations: AI SDK UI, AG-UI, NDJSON sessions, and named
+ones of Chat."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def _said(talk: Talk, text: str, tape: Tape) -> None:
 
 
 def _ui_resume(chat: str) -> Resume:
-    """By position: a client counts chunks, for a connection may break between one and its position. Behind
-    the terminal position come `finish` and `[DONE]`, which have none: both come again."""
+    """By position: a client counts chunks, because a connection may break between a chunk and its position.
+    After the terminal position follow `finish` and `[DONE]`, which have none: the server sends both again."""
 
     def resume(tape: Tape) -> tuple[Asked, int] | None:
         frames = tape.frames
@@ -54,7 +54,7 @@ def _ui_message(customer: Customer, text: str) -> dict[str, Any]:
 
 
 async def ui(customer: Customer) -> None:
-    """A chat of some turns, each sent with those before it."""
+    """A chat of some turns; each request contains the earlier turns."""
     talk, chat = _talk(customer), f"chat-{customer.story.mark}"
     past: list[dict[str, Any]] = []
     for _ in range(TURNS):
@@ -126,7 +126,7 @@ async def agui_approved(customer: Customer) -> None:
 
 
 def _session_resume(session: str) -> Resume:
-    """By the number of the last line, and the run that it was of."""
+    """By the number of the last line, and the run that it belongs to."""
 
     def resume(tape: Tape) -> tuple[Asked, int] | None:
         number = len(tape.frames)
@@ -156,7 +156,7 @@ async def session_errand(customer: Customer) -> None:
 
 
 async def session_asked(customer: Customer) -> None:
-    """The stream stays open over the question, and the answer is the next message."""
+    """The stream stays open during the question, and the answer is the next message."""
     name = f"session-{customer.story.mark}"
     body = {"message": customer.text("ask me"), "sessionId": name, "agentId": "asker"}
     begin = post("/api/stream", body, customer.key())

@@ -1,4 +1,4 @@
-"""A model server that behaves as none should: cut, silent, slow, endless, packed, rubbish."""
+"""A misbehaving model server: its replies are cut, silent, slow, endless, compressed or invalid."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def _failing(peer: Peer) -> None:
 
 
 async def _bomb(peer: Peer) -> None:
-    """Small until it is unpacked, and then nothing but comments."""
+    """A body that is small until it is decompressed, and then contains only comments."""
     head = HEAD.replace(b"connection:", b"content-encoding: gzip\r\nconnection:")
     await peer.send(head + gzip.compress(b": nothing\n" * 8_000_000))
 
@@ -98,7 +98,7 @@ BEHAVIOURS: tuple[Serve, ...] = (
 
 @asynccontextmanager
 async def wild(chance: random.Random, done: Counter[str]) -> AsyncGenerator[str, None]:
-    """The server's URL; each connection is served in a way of its own."""
+    """The server's URL; it serves each connection in a different way."""
 
     async def any_of_them(peer: Peer) -> None:
         behaviour: Callable[[Peer], Awaitable[None]] = chance.choice(BEHAVIOURS)

@@ -15,12 +15,12 @@ import aiohttp
 from tests.adversary.witness import Asked, Piece, Tape
 
 SILENT_SECONDS = 15.0
-"""A stream says something each second."""
+"""A stream sends at least a heartbeat each second."""
 GONE = (aiohttp.ClientError, OSError)
 CUT_OFF = b'"code":"stream_cut_off"'
-"""The last frame of AG-UI when the server stops: its clients cannot bear a connection that breaks."""
+"""The last frame of AG-UI when the server stops: its clients do not support a connection that breaks."""
 Resume = Callable[[Tape], tuple[Asked, int] | None]
-"""What asks for the rest of a tape, and the number of the frame that it begins with."""
+"""The request for the rest of a tape, and the number of its first frame."""
 
 
 class Answer:
@@ -36,7 +36,7 @@ class Answer:
 
 
 class Wire:
-    """One tenant's requests to the server, which is often not there."""
+    """One tenant's requests to the server, which is often down."""
 
     def __init__(self, url: str, token: str, chance: random.Random, said: Counter[str]) -> None:
         self.url = url
@@ -56,7 +56,7 @@ class Wire:
     async def ask(
         self, asked: Asked, fine: Sequence[int] = (200,), again: Sequence[int] = ()
     ) -> Answer:
-        """A request that is sent until it is answered."""
+        """A request that is sent until it gets a reply."""
         while True:
             try:
                 answer = await self.once(asked)
@@ -127,7 +127,7 @@ class Wire:
             self.wrong.append(f"{asked.method} {asked.path} {asked.body!r}: {told}")
 
     async def pause(self) -> None:
-        """Before the next try."""
+        """Wait before the next try."""
         await asyncio.sleep(0.02 + 0.1 * self._chance.random())
 
 

@@ -1,4 +1,5 @@
-"""What clients saw and were promised: all that the auditor has to go by. It knows nothing of the server."""
+"""The replies and acknowledgements that clients received: the auditor has no other data. It knows nothing
+about the server."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from msgspec import Struct, field
 
 
 class Asked(Struct, frozen=True):
-    """A request, as often as one likes."""
+    """A request that a client may send any number of times."""
 
     method: str
     path: str
@@ -17,17 +18,18 @@ class Asked(Struct, frozen=True):
 
 
 class Piece(Struct):
-    """What one connection brought of a reply: whole frames from the `first` on, and the bytes behind them."""
+    """The part of a reply that one connection delivered: complete frames from the `first` on, and the bytes
+    after them."""
 
     first: int
     frames: list[bytes] = field(default_factory=list)
     rest: bytes = b""
     ended: bool = False
-    """Whether the reply ended as one does that is whole."""
+    """Whether the connection ended in the way of a complete reply."""
 
 
 class Tape(Struct):
-    """One reply, as its client put it together out of pieces. `whole` asks for all of it again."""
+    """One reply, as its client assembled it from pieces. `whole` requests all of it again."""
 
     surface: str
     whole: Asked
@@ -62,11 +64,11 @@ class Story(Struct):
     talks: list[Talk] = field(default_factory=list)
     runs: set[str] = field(default_factory=set)
     documents: list[tuple[Asked, bytes]] = field(default_factory=list)
-    """Requests that were answered by one document, which must stay as it is."""
+    """Requests with one document as their reply, which must not change."""
     answered: dict[str, int] = field(default_factory=dict)
-    """How many answers the server has taken, of each run."""
+    """The number of answers that the server has accepted, by run."""
     cancelled: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
     wild: bool = False
-    """Whether it spoke with the model that misbehaves: its runs end, but who knows how."""
+    """Whether it used the misbehaving model: its runs end, but in an unknown way."""
     over: bool = False

@@ -133,5 +133,5 @@ steps = [{{ text = "{"word by word it goes on and on " * 40}" }}]
 
 
 def config(wild: str) -> str:
-    """The configuration; `wild` is the URL of the model server that misbehaves."""
+    """The configuration; `wild` is the URL of the misbehaving model server."""
     return _CONFIG % {"wild": wild}

@@ -1,4 +1,4 @@
-"""One server process a module, one with a team a test, and a plain way to ask things."""
+"""One server process per module, one server with a team per test, and a simple way to send requests."""
 
 from __future__ import annotations
 

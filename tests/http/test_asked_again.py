@@ -96,7 +96,7 @@ class Asked:
         return "/agui/payer", {**body, "resume": [{**resumed, "payload": True}]}
 
     def _streamed(self, surface: str, time: int) -> str:
-        """The id in the frame that asks for the `time`th time."""
+        """The id in the frame that requests the approval for the `time`th time."""
         path = f"{self.url}/jobs/{self.job}/stream?as={surface}"
         with httpx.stream("GET", path, timeout=20) as stream:
             frames = (re.search('"(apr_[^"]+)"', line) for line in stream.iter_lines())
@@ -114,7 +114,7 @@ SURFACES: dict[str, Callable[[Asked, int], Sent]] = {
 
 
 def _post(url: str, sent: Sent) -> int:
-    """The status of the reply; of a stream that shows what follows, no more is read."""
+    """The status of the reply. If the reply is a stream, its body is not read."""
     with httpx.stream("POST", url + sent[0], json=sent[1], timeout=20) as reply:
         return reply.status_code
 
@@ -146,12 +146,13 @@ def test_an_approval_before_a_crash_does_not_answer_the_next_request(tmp_path: P
 
 
 def _streamed(sent: Sent) -> Sent:
-    """Let a response stream: one that does not would be whole only after the crash."""
+    """Request a stream of Responses: a reply that is not a stream would be complete only after the crash."""
     path, body = sent
     return path, {**body, "stream": True} if path.endswith("/responses") else body
 
 
 def _renamed(sent: Sent) -> Sent:
-    """A request of another name, where requests have names: the same one would attach."""
+    """The request under another name, on a surface where requests have names: the same name would attach to
+    the first request."""
     path, body = sent
     return path, {**body, "runId": "another"} if "runId" in body else body

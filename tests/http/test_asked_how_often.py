@@ -1,4 +1,5 @@
-"""How often a model server is asked in all, by us and by the official SDKs, before a failure is one."""
+"""How many requests a model server receives in total, from us and from the official SDKs, before a failure
+is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines of an audit: who did what, by the id that the client has too."""
+"""The lines of an audit log: who did what, with the request id that the client also has."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[ChildServer]:
 
 @pytest.fixture(scope="module")
 def keys(server: ChildServer) -> dict[str, str]:
-    """Tokens that were made while the server ran; from then on it wants them."""
+    """Tokens that were created while the server ran; from then on the server requires one."""
     assert httpx.get(server.url + "/v1/models").status_code == 200, "open until there is a token"
     made = {
         scope: _tailrace(server.folder, "token", "create", scope, "--scope", scope)
@@ -111,7 +111,7 @@ def test_a_client_with_anthropics_version_header_gets_its_form(
 ) -> None:
     method, path, body = SURFACES[surface]
     if method == "GET" and status == 403:
-        return  # who may read may look
+        return  # a token with the scope "read" may send a GET
     headers = {"anthropic-version": "2023-06-01", "x-api-key": keys.get(key, key)}
     reply = httpx.request(method, server.url + path, json=body, headers=headers)
     told = reply.json()

@@ -1,4 +1,4 @@
-"""Whatever a client sends: the surface's own error body, the right status, never a 500."""
+"""Whatever a client sends: the reply has the error body of the surface and the right status, never a 500."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Bodies that come slowly, all at once: each is within its limit, and all together within theirs."""
+"""Bodies that arrive slowly and at the same time: each stays within its limit, and all together within
+theirs."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ class Sending:
 
 
 async def _full(bodies: Bodies) -> tuple[list[Sending], list[asyncio.Task[bytes]]]:
-    """As many clients as there is room for, each with a little left to send."""
+    """As many clients as fit, each with a small part left to send."""
     clients = [Sending(MOST) for _ in range(TOGETHER)]
     tasks = [asyncio.create_task(bodies.read(client.request, [])) for client in clients]
     await asyncio.sleep(0)

@@ -182,7 +182,7 @@ def test_a_client_with_a_reply_is_not_waited_for(tmp_path: Path, name: str) -> N
 
 
 def _closed(connection: socket.socket, piece: bytes) -> bool:
-    """Whether the server closes a connection on which a piece comes now and then."""
+    """Whether the server closes a connection that receives a piece only from time to time."""
     until = time.monotonic() + patient(3)
     while time.monotonic() < until:
         try:

@@ -1,4 +1,5 @@
-"""Bodies that come compressed: read like plain ones, bounded by what they are unpacked to, and in slices."""
+"""Compressed bodies: they are read like plain ones, the limit applies to the decompressed size, and they
+are decompressed in slices."""
 
 from __future__ import annotations
 
@@ -29,13 +30,13 @@ from tests.support.servers import ChildServer, running
 
 
 def bare(data: bytes) -> bytes:
-    """Deflate without zlib's head, as many send it."""
+    """Deflate without the zlib header, as many clients send it."""
     made = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return made.compress(data) + made.flush()
 
 
 def streamed(data: bytes) -> bytes:
-    """zstd that does not say how much it holds."""
+    """zstd data that does not declare its size."""
     made = zstandard.ZstdCompressor().compressobj()
     return made.compress(data) + made.flush()
 
@@ -157,7 +158,7 @@ async def test_unpacked_bodies_count_among_those_that_are_buffered(
 
 @pytest.fixture
 def no_collection(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
-    """The cycles of all tests before are many times what a server has."""
+    """Without garbage collection: the tests before have left many times more cycles than a server has."""
     monkeypatch.setattr(bodies, "collector", CycleCollector())
     gc.disable()
     yield
@@ -170,7 +171,7 @@ async def test_others_are_served_while_a_body_is_unpacked(way: str) -> None:
     coding, pack = WAYS[way]
     words = b" ".join(CHANCE.choices([b"a", b"run", b"event"], k=1_500_000))
     body = pack(words)
-    # In processor time: on a busy machine others may hold us up for long.
+    # In processor time: on a busy machine other processes may delay us for long.
     longest, last = 0.0, time.thread_time()
     done = False
 
@@ -240,7 +241,7 @@ def test_an_unknown_coding_is_415_in_the_surfaces_own_form(
 
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])
 def test_many_small_parts_cost_no_more_than_their_bytes(coding: str) -> None:
-    """What is behind a part is not copied for each part (aiohttp #13362)."""
+    """The data after a part is not copied for each part (aiohttp #13362)."""
     pack = WAYS[coding][1]
     parts = pack(b"a") * (framing.MEMBERS - 1) + pack(CHANCE.randbytes(40_000_000))
     before = time.process_time()
@@ -265,7 +266,7 @@ def test_bytes_may_be_fed_in_any_pieces(coding: str, size: int) -> None:
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "zstd"])
 @pytest.mark.parametrize("most", [100, 100_000, 1_000_000])
 async def test_a_bomb_is_too_large_however_small_the_limit(coding: str, most: int) -> None:
-    """Of a 503 the SDKs would send it again."""
+    """After a 503 the SDKs would send the request again."""
     held = Bodies(most)
     with pytest.raises(TooLarge):
         await held.read(sent(WAYS[coding][1](bytes(50_000_000)), coding), [])

@@ -1,4 +1,4 @@
-"""Conversations: made, added to, spoken in, listed, changed, deleted."""
+"""Conversations: created, extended, used in a turn, listed, changed, deleted."""
 
 from __future__ import annotations
 

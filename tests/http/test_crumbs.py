@@ -1,4 +1,4 @@
-"""Bodies in chunks of a few bytes: each costs as much as one of kilobytes."""
+"""Bodies in chunks of a few bytes: such a chunk costs as much as a chunk of kilobytes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ REAL_READ = 262_144
 async def test_a_body_in_crumbs_is_refused_in_the_middle_of_a_read(
     monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    """A chunk costs the same whatever it holds: 43,000 of a byte fit one read, and held up everybody."""
+    """A chunk has the same cost for any size: one read can contain 43,000 chunks of one byte, and these
+    delayed all other clients."""
     found: list[int] = []
     heard = Protocol.on_body
 

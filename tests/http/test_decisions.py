@@ -1,5 +1,6 @@
-"""A person's decision about a call, on every surface that has a form for it: the call runs as approved or as
-edited, or gets the person's words; the log has what was decided, by whom, and what ran."""
+"""A person's decision about a call, on every surface that has a form for it: the call runs as approved or
+as edited, or its output is the person's message. The log has the decision, the person who decided, and the
+arguments of the call that ran."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def until(true: Callable[[], bool]) -> None:
 
 
 def rest(pieces: Iterator[bytes]) -> bytes:
-    """What still comes of a stream that is cut."""
+    """The rest of a stream that is cut."""
     got = b""
     try:
         for piece in pieces:
@@ -52,7 +52,7 @@ def rest(pieces: Iterator[bytes]) -> bytes:
 
 
 def gets(server: ChildServer, **params: Any) -> bytes:
-    """All of a response's stream."""
+    """The complete stream of a response."""
     return httpx.get(
         server.url + "/v1/responses/" + params.pop("id"), params=params, timeout=30
     ).read()
@@ -103,7 +103,7 @@ def test_the_next_process_waits_for_the_folder_and_takes_the_runs_over(
         "id"
     ]
     second = ChildServer(child.folder, server='data = "data"\nshutdown_seconds = 1')
-    second.start()  # it answers, though the folder is not free
+    second.start()  # it replies, although another process still holds the folder
     try:
         assert state(second) == (503, "starting")
         assert httpx.get(second.url + "/healthz").status_code == 200

@@ -1,6 +1,6 @@
-"""An answer that says more than the server honours is refused on every surface, by the name of what it says.
+"""Every surface refuses an answer with a field that the server does not honour, and names the field.
 
-A person who changes the amount and agrees must not find that the old amount was paid.
+A person who changes the amount and approves the call must not find that the old amount was paid.
 """
 
 from __future__ import annotations

@@ -57,10 +57,10 @@ bytes = 0
 open_bytes = 0
 """
 MEMORY = 120_000_000
-"""What the process may take more than at its start: some times the bytes of a reply."""
+"""How much the memory of the process may grow after its start: a few times the size of a reply."""
 LOOP_SECONDS = 1.5
-"""Of the server's own CPU while one request waits: 0.2 measured, and it was 12 and more. Seconds of the clock
-would also count the other programs of a busy machine."""
+"""Of the server's own CPU while one request waits: 0.2 measured, and it was 12 and more before. Seconds of
+the clock would also count the other programs of a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def loose(
 
 
 def memory(server: ChildServer) -> int:
-    """What a process has in memory, in bytes."""
+    """The resident memory of a process, in bytes."""
     assert server.process is not None
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) * 1024
@@ -213,7 +213,7 @@ def test_a_wait_for_a_document_that_is_too_large_is_413(server: ChildServer, pat
 def test_without_bounds_it_costs_no_memory_and_is_cancelled_within_a_second(
     loose: ChildServer,
 ) -> None:
-    """Back-pressure reaches to the model server's socket, readers or none."""
+    """Back-pressure reaches the socket of the model server, with and without readers."""
     job = begin(loose, "comments")
     text = begin(loose, "text")
     until = time.monotonic() + 6

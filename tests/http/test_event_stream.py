@@ -1,4 +1,4 @@
-"""An open stream whose log does not answer: its reader hears that we are still here, and it can be cut."""
+"""An open stream while its log does not answer: its reader receives heartbeats, and the stream can be cut."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PINGS = 3
 
 
 class Wire:
-    """The client's side, as the server's own protocol gives it."""
+    """The client's side of the connection, in place of the server's own protocol."""
 
     def __init__(self) -> None:
         self.is_gone = self.paused = False
@@ -46,7 +46,7 @@ class Wire:
 
 
 class Ticking(EventStream):
-    """A stream that counts when it might have sent a heartbeat."""
+    """A stream that counts the moments at which it may send a heartbeat."""
 
     ticks = 0
 

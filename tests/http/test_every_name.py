@@ -1,4 +1,4 @@
-"""One run under every name: begun on any surface, watched, taken up again and cancelled on any other."""
+"""One run under every name: it is started on one surface, and read, resumed and cancelled on any other."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ CANCELS: dict[str, Callable[[str, str], str]] = {
 
 @contextmanager
 def _begun(client: httpx.Client, surface: str, chat: str) -> Iterator[str]:
-    """A run that was begun on a surface, while its own client reads it."""
+    """A run that was started on a surface, while the client of that surface reads it."""
     path, body = STARTS[surface]
     name = {"ui": "id", "agui": "threadId"}.get(surface)
     asked = {**body, name: chat} if name else body
@@ -49,7 +49,7 @@ def _begun(client: httpx.Client, surface: str, chat: str) -> Iterator[str]:
 
 
 def _some(client: httpx.Client, path: str, size: int) -> bytes:
-    """At least so many bytes of a stream, which is then left."""
+    """At least so many bytes of a stream; the client then disconnects."""
     data = b""
     with client.stream("GET", path) as reply:
         assert reply.status_code == 200, reply.read()

@@ -63,7 +63,7 @@ def server(
 
 
 def _codex(item: Object) -> Object:
-    """Thoughts without their text, as Codex 0.171 gives them back."""
+    """Reasoning items without their text, as Codex 0.171 sends them back."""
     return {**item, "content": None} if item["type"] == "reasoning" else item
 
 
@@ -113,7 +113,7 @@ def _events(*events: Object) -> bytes:
 
 
 def _of_messages(*blocks: Object, stop: str) -> bytes:
-    """A Messages server's reply of whole blocks."""
+    """A reply of a Messages server from complete blocks."""
     usage = {"input_tokens": 1, "output_tokens": 1}
     message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m"}
     told = message | {"content": blocks, "stop_reason": stop, "usage": usage}
@@ -141,8 +141,8 @@ PASSED_BACK = "The `content[].thinking` in the thinking mode must be passed back
 
 
 def _thinks(words: str, *, always: bool = False) -> Any:
-    """A Messages server that thinks by default, and refuses calls without the thinking that led to them.
-    Some `always` think."""
+    """A Messages server that thinks by default, and refuses calls without the thinking before them. Some
+    `always` think."""
 
     def answer(body: bytes) -> Refusal:
         asked = json.loads(body)
@@ -223,7 +223,7 @@ def _whole(message: Any) -> Object:
 
 
 def _known(message: Any) -> Object:
-    """What most loops give back: the fields that OpenAI has."""
+    """The fields that most loops send back: those that OpenAI has."""
     return {name: each for name, each in _whole(message).items() if "reasoning" not in name}
 
 
@@ -234,7 +234,7 @@ FIND_TOOL: Any = {
 
 
 def _loop(client: openai.OpenAI, model: str, back: Any, *, streamed: bool) -> str | None:
-    """A tool loop of the official SDK: `back` is what of an answer is given back."""
+    """A tool loop of the official SDK: `back` selects the part of an answer that is sent back."""
     messages: list[Any] = [ASKED]
     for _ in range(3):
         if streamed:
@@ -281,7 +281,7 @@ def test_a_tool_loop_without_returned_thinking_continues_without_thinking(
     before = len(thinkers.bodies)
     assert _loop(chat, name + kind, _known, streamed=streamed) == "It is here."
     first, refused, second = map(json.loads, thinkers.bodies[before:])
-    assert "thinking" not in first  # of the next turn's no more than of this one's
+    assert "thinking" not in first  # no more of the next turn than of this one
     assert second == {**refused, "thinking": {"type": "disabled"}}
 
 
@@ -300,7 +300,7 @@ def test_a_model_that_always_thinks_refuses_the_second_request_too(
 def test_a_chat_client_gives_encrypted_reasoning_back(
     chat: openai.OpenAI, thinkers: ModelServer, back: Any, kind: str, *, streamed: bool
 ) -> None:
-    """OpenAI's servers answer without it as well, and know less."""
+    """OpenAI's servers also answer without it, but then lack their earlier reasoning."""
     before = len(thinkers.bodies)
     assert _loop(chat, f"openai{kind}", back, streamed=streamed) == "It is here."
     _, second = map(json.loads, thinkers.bodies[before:])

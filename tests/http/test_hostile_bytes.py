@@ -1,6 +1,7 @@
-"""Bytes without end on one connection: the server's memory stays, it hangs up, and serves everybody else.
+"""Bytes without end on one connection: the server's memory does not grow, it closes the connection, and it
+serves all other clients.
 
-Seen from outside: the process's own peak of resident memory, which is set back before each attack.
+Measured from outside: the peak of resident memory of the process, which is reset before each attack.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from tests.support.servers import ChildServer, running
 
 MOST_BODY = 1_000_000
 SENT = 24_000_000
-"""What an attack sends at most: with nothing counted it costs the server ten times that."""
+"""The most bytes that an attack sends: without limits these would cost the server ten times as much
+memory."""
 TAKEN = 16_000_000
-"""What a server takes of it at most: a body, a little, and what the sockets of both hold."""
+"""The most bytes of these that a server accepts: a body, some more, and the buffers of both sockets."""
 GROWTH = 8_000_000
 
 
@@ -28,13 +30,13 @@ GROWTH = 8_000_000
 def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[ChildServer]:
     folder: Path = tmp_path_factory.mktemp("server")
     with running(folder, server=f"max_body_bytes = {MOST_BODY}") as child:
-        _memory(child, *ENDLESS)  # what is allocated once
+        _memory(child, *ENDLESS)  # memory that is allocated once
         yield child
         assert "Traceback" not in child.errors()
 
 
 def _memory(server: ChildServer, *_: object) -> int:
-    """Bytes of memory the process had at most since the last time."""
+    """The peak of the process's memory since the last reset, in bytes."""
     assert server.process is not None
     place = Path(f"/proc/{server.process.pid}")
     lines = (place / "status").read_text(encoding="ascii").splitlines()
@@ -70,7 +72,7 @@ def test_a_body_is_bounded_by_what_it_is_unpacked_to(server: ChildServer, coding
 def test_a_client_that_sends_everything_first_gets_the_reply(
     server: ChildServer, path: str, status: int, late: bool
 ) -> None:
-    """A socket that is closed over unread bytes takes with it what was answered."""
+    """If a socket is closed while it has unread bytes, the reply is lost too."""
     body = b"x" * 1_400_000
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
         head = b"POST %b HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n"

@@ -53,7 +53,7 @@ def test_a_job_shows_every_event_and_resumes(ask: Ask) -> None:
 @pytest.mark.req("R14")
 @pytest.mark.req("R20")
 def test_one_run_under_every_name(ask: Ask) -> None:
-    """Started on Responses; read as a job, as a response and as chat; the same bytes again and again."""
+    """Started on Responses; read as a job, as a response and as chat; every read returns the same bytes."""
     streamed = ask("POST", "/v1/responses", {"model": "helper", "input": "hat?", "stream": True})
     suffix = streamed.headers["x-run-id"].removeprefix("run_")
     seen = _plain(streamed.body)
@@ -94,7 +94,7 @@ def _job(ask: Ask, said: str) -> Any:
 
 
 def _listed(ask: Ask, query: str) -> tuple[list[str], str | None]:
-    """The jobs of a page, and where the next one begins."""
+    """The jobs of a page, and the cursor of the next page."""
     reply = ask("GET", f"/jobs?{query}")
     assert reply.status == 200, reply.body
     page: Any = reply.json
@@ -130,7 +130,7 @@ def test_jobs_are_filtered(ask: Ask) -> None:
     created = shown["created_at"]
     until(
         lambda: failed in _listed(ask, "status=failed")[0]
-    )  # the record hears of an end after its readers
+    )  # the record is updated after the readers have received the end
     failures, _ = _listed(ask, "agent=helper&status=failed")
     assert failed in failures
     assert one not in failures

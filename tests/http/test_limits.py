@@ -1,4 +1,5 @@
-"""Limits of a token and a tenant as clients meet them: every surface's own form, and what the SDKs obey."""
+"""Limits of a token and a tenant as clients see them: the form of each surface, and the headers that SDKs
+obey."""
 
 from __future__ import annotations
 
@@ -39,14 +40,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[ChildServer]:
 
 
 def wants_keys(server: ChildServer) -> None:
-    """Make a token, and wait until the server has noticed."""
+    """Create a token, and wait until the server requires one."""
     key(server, "the first")
     while httpx.get(server.url + "/v1/models").status_code == 200:
         select_a_moment()
 
 
 def key(server: ChildServer, tenant: str, **limits: float) -> dict[str, str]:
-    """The header of a new token of its own tenant."""
+    """The header of a new token in a tenant of its own."""
     tokens = tokens_of(Config(), server.folder / "data")
     secret = asyncio.run(tokens.create(Token(id="", name="t", tenant=tenant, limits=limits)))
     return {"authorization": f"Bearer {secret}"}
@@ -58,7 +59,7 @@ def ask(server: ChildServer, surface: str, headers: dict[str, str]) -> httpx.Res
 
 
 def in_its_form(surface: str, reply: httpx.Response) -> str:
-    """The message of an error that is in the surface's own form."""
+    """The message of an error, which must have the form of the surface."""
     document: dict[str, Any] = reply.json()
     if surface == "messages":
         kinds = {429: "rate_limit_error", 413: "request_too_large"}
@@ -129,7 +130,7 @@ def test_the_sdk_waits_for_the_requested_delay(server: ChildServer) -> None:
     client = openai.OpenAI(
         base_url=server.url + "/v1", api_key=mine["authorization"].split()[1], max_retries=1
     )
-    client.responses.create(model="echo", input="x")  # what is slow the first time
+    client.responses.create(model="echo", input="x")  # the first request is slow
     while httpx.get(server.url + "/v1/models", headers=mine).status_code == 200:
         select_a_moment()
     reply = client.responses.with_raw_response.create(model="echo", input="x")

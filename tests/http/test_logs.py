@@ -1,4 +1,5 @@
-"""What a client can cause a thousand times is not logged a thousand times, nor as anything but one line."""
+"""An event that a client can cause a thousand times is not logged a thousand times, and each message is one
+line."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from tests.http.test_limits import key, wants_keys
 from tests.support.servers import CONFIG, ChildServer, select_a_moment
 
 PLACES = 8
-"""Places in the code that may log because of one kind of request."""
+"""Places in the code that may log for one kind of request."""
 
 ODD = {
     "a new line": "a\r\nERROR forged: b",

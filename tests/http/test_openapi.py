@@ -1,6 +1,6 @@
-"""The description of the server is true: all routes, and what bodies must have.
+"""The description of the server is correct: all routes, and the required fields of bodies.
 
-That no status comes but those it names, `make test-openapi` asks.
+`make test-openapi` checks that the server returns only the statuses that the description has.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CONFIG = '[models.echo]\ndialect = "echo"\n[agents.a]\nid = 7\nmodel = "echo"\n'
 Ask = Callable[..., httpx.Response]
 USER = [{"role": "user", "content": "x"}]
 GOOD: dict[str, dict[str, Any]] = {
-    # a body that is taken, for each that must have something
+    # an accepted body, for each route that requires one
     "/jobs": {"agent": "echo", "input": "x"},
     "/api/stream": {"message": "x"},
     "/v1/responses": {"model": "echo", "input": "x"},

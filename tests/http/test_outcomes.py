@@ -132,7 +132,7 @@ def test_on_responses(server: ChildServer, client: OpenAI, tmp_path: Path, told:
     assert third.id.split("_")[1] != first.id.split("_")[1]
     outputs = _outputs(server, third.id)
     assert NOT_RUN not in outputs
-    if "call" not in told:  # there it stands as the call that the server showed
+    if "call" not in told:  # here it is the call that the server showed
         assert outputs.count(_outputs_of(server, first.id)) == 1
     assert effects(tmp_path, "order") == 1
 

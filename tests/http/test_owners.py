@@ -30,9 +30,10 @@ WHO: dict[str, tuple[str, ...]] = {
     "admin elsewhere": ("--tenant", "other", "--scope", "admin"),
 }
 MADE_BY_NAME = frozenset({"/api/chat/{chat_id}/stream", "/api/stream/{session_id}"})
-"""Here an id is a name that the client chose: another's chat of that name is one that never was."""
+"""Here an id is a name that the client chose: a chat of that name that belongs to another user does not
+exist for this one."""
 NOT_OURS = ("agent_id", "model", "agent")
-"""Parameters that name what everybody may use."""
+"""Parameters that name objects which everyone may use."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def keys(server: ChildServer) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def things(server: ChildServer, keys: dict[str, str]) -> dict[str, str]:
-    """One of everything that Ann has, by the name of the parameter that names it in a path."""
+    """One object of each kind that belongs to Ann, by the name of the path parameter that identifies it."""
     with _client(server, keys["owner"]) as ann:
         talk = ann.post("/v1/conversations", json={}).json()["id"]
         asked = {"model": "echo", "input": "x", "conversation": talk}
@@ -164,7 +165,7 @@ def test_what_is_mine_is_there(
 ) -> None:
     reply = _ask(server, keys[who], method, _filled(path, things))
     if who == "admin" and path in MADE_BY_NAME:
-        return  # a name is its user's own: the admin finds the runs by their ids
+        return  # a name belongs to its user: the admin finds the runs by their ids
     assert reply.status_code in (200, 204), reply.text
 
 
@@ -203,7 +204,7 @@ def test_no_user_continues_from_anothers_response(
 def test_no_user_continues_anothers_thread(
     server: ChildServer, keys: dict[str, str], things: dict[str, str]
 ) -> None:
-    """Names in bodies: threads and runs of AG-UI, and what a run asked."""
+    """Names in bodies: threads and runs of AG-UI, and the questions of a run."""
     named = {"threadId": "ann-thread", "runId": "r1"}
     message = {"id": "m", "role": "user", "content": "x"}
     asked = things["response_id"].replace("resp_", "apr_") + "_0"
@@ -227,7 +228,7 @@ def test_no_user_continues_anothers_thread(
 def test_a_conversation_that_is_busy_is_not_there_for_others(
     server: ChildServer, keys: dict[str, str]
 ) -> None:
-    """They neither wait for it nor hear of it: not even by how long their answer takes."""
+    """They neither wait for it nor learn that it exists: not even from the duration of their reply."""
     slow = {"model": "slow", "input": "word " * 100, "background": True}
     with _client(server, keys["owner"]) as ann, _client(server, keys["a colleague"]) as bob:
         talk = ann.post("/v1/conversations", json={}).json()["id"]

@@ -1,4 +1,5 @@
-"""A question of a framework's agent, on every surface that has a form for it: seen, and answered there."""
+"""A question of a framework's agent, on every surface that has a form for it: the client sees it, and
+answers it there."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ PAGE = Path(__file__).parents[2] / "PROTOCOLS.md"
 
 
 class Server:
-    """tailrace before a model server that refuses, and a client of it."""
+    """tailrace with a model server that refuses requests, and a client of tailrace."""
 
     def __init__(self, child: ChildServer, http: httpx.Client) -> None:
         self.child = child
@@ -131,7 +131,7 @@ def test_every_surface_reports_the_status_streamed_or_not(
             second = first
         assert first.status_code == second.status_code >= 400
         assert (cell(first), waits(first)) == (cell(second), waits(second))
-        # the status is of the answer, whatever the dialect of who gave it
+        # the status belongs to the reply, whatever the dialect of the model server
         assert first.status_code == server.ask(surface, f"m-chat-{name}").status_code
         for reply in (first, second):
             assert KEY not in reply.text

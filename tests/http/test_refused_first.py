@@ -56,7 +56,7 @@ def ask(server: ChildServer, method: str, path: str, body: Any = None) -> tuple[
 def assert_refused(surface: str, error: dict[str, Any], param: str, word: str) -> None:
     assert error["type"] == "invalid_request_error"
     assert word in error["message"]
-    if surface == "messages":  # whose errors have no field for the place
+    if surface == "messages":  # its errors have no field for the place
         assert error["message"].startswith(f"{param}: ")
     else:
         assert (error["param"], error["code"]) == (param, "invalid_prompt")
@@ -78,7 +78,7 @@ def test_it_is_400_with_its_place_and_no_run(server: ChildServer, name: str, str
 def test_an_agents_client_gets_the_failure_as_early(
     server: ChildServer, name: str, agent: str
 ) -> None:
-    """Which tools an agent has is known in its runs alone; all else is refused by the same rule."""
+    """The tools of an agent are known only in its runs; everything else is refused by the same rule."""
     (surface, asked), model, param, word = REFUSED[name]
     before = ask(server, "GET", "/jobs")[1]["data"]
     body = {"model": f"{agent}_{model}", **asked}
@@ -100,7 +100,7 @@ def test_other_surfaces_report_the_position_as_well(
 
 
 def test_content_of_earlier_turns_counts_as_well(server: ChildServer) -> None:
-    """A conversation that was held with another model."""
+    """A conversation whose earlier turns used another model."""
     output = {"type": "computer_call_output", "call_id": "c", "output": {}}
     made = ask(server, "POST", "/v1/conversations", {"items": [output]})[1]["id"]
     asked = {"model": "chat", "input": "Go on", "conversation": made}

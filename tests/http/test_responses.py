@@ -1,4 +1,4 @@
-"""`/v1/responses` at its edges: cursors, roads that are not built, and mistakes that are named."""
+"""Edge cases of `/v1/responses`: cursors, routes that do not exist, and mistakes that the error names."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_no_tokens_are_no_limit(ask: Ask, path: str, name: str, limit: int) -> N
 
 
 def test_of_messages_none_fill_a_cache(ask: Ask) -> None:
-    """`max_tokens: 0` is documented there."""
+    """Messages documents `max_tokens: 0` for that."""
     asked = {**WRONG["/v1/messages"], "max_tokens": 0}
     assert ask("POST", "/v1/messages", asked).status == 200
     assert ask("POST", "/v1/messages", {**asked, "max_tokens": -1}).status == 400

@@ -226,7 +226,7 @@ def test_on_agui(server: ChildServer, tmp_path: Path, answer: str) -> None:
 
 @pytest.mark.parametrize("shown", [True, False])
 def test_on_agui_the_runs_own_input_is_not_new(server: ChildServer, shown: bool) -> None:
-    """Also where the client shows nothing of the agent: it lost the stream."""
+    """Also if the client shows nothing from the agent because it lost the stream."""
     thread = Thread(server, "lead")
     (asked,) = thread.go("order a hat")["outcome"]["interrupts"]
     entry = {"interruptId": asked["id"], "status": "resolved", "payload": True}
@@ -249,7 +249,7 @@ def test_on_the_ai_sdks_surface_the_runs_own_input_is_not_new(server: ChildServe
 
 @pytest.mark.parametrize("knows", [True, False])
 def test_on_the_ai_sdks_surface(server: ChildServer, tmp_path: Path, knows: bool) -> None:
-    """A new message of the user's behind the assistant's that has the answer, or `approvals` beside it."""
+    """A new message of the user after the assistant's message with the answer, or beside `approvals`."""
     chat = Client(server, "lead", toolApproval=knows)
     reader = ui_chunks.read(chat.send(_user("order a hat")))
     run, more, changed = chat.run, {}, {}

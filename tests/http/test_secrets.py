@@ -1,4 +1,4 @@
-"""A secret of each kind, and every place where one could come out; and what a check warns of."""
+"""A secret of each kind, and every place where one could leak; and the warnings of a check."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Repeats(http.server.BaseHTTPRequestHandler):
         self.wfile.write(told)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.support.team_files import team_server
 
 
 def _events(body: bytes) -> list[wire_events.SessionEvent]:
-    """As the guide's loop reads them: split at line feeds, empty lines skipped."""
+    """The events as the loop in the guide reads them: split at line feeds, without empty lines."""
     return lines.check(line + b"\n" for line in body.split(b"\n") if line.strip())
 
 

@@ -1,4 +1,4 @@
-"""A model server that says nothing for long: a stream begins all the same, and shows that it is alive."""
+"""A model server that sends nothing for a long time: the stream begins nevertheless, and sends heartbeats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Agents that do not let themselves be stopped do not keep the server from stopping."""
+"""Agents that ignore their cancellation do not keep the server from stopping."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def stubborn(run: tailrace.Run):
 """
 CONFIG = '[server]\n{server}\n[agents.stubborn]\nentry = "helper_tools:stubborn"\n'
 LONGEST = 17.0
-"""Seconds; ten of them a run has to let itself be stopped (`cancel_seconds`)."""
+"""Seconds; a run has ten of them to accept its cancellation (`cancel_seconds`)."""
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_server_stops_though_an_agent_does_not(tmp_path: Path, number: signal.
     server.process = None
     server.start()
     while (found := httpx.get(f"{server.url}/jobs/{job}").json())["status"] == "in_progress":
-        select_a_moment()  # it is taken over in the background
+        select_a_moment()  # the new process takes it over in the background
     server.kill()
     assert found["status"] == "failed", "a generator cannot go on; but nobody has lost the run"
 
@@ -62,7 +62,7 @@ def test_a_server_stops_though_an_agent_does_not(tmp_path: Path, number: signal.
 async def test_a_request_that_waits_at_shutdown_is_503(
     stopping: bool,
 ) -> None:
-    """As uvicorn does it: the request's task is cancelled; what it answered itself was a 500."""
+    """The test cancels the task of the request, as uvicorn does; the reply of uvicorn itself was a 500."""
     sent: list[Message] = []
 
     async def waits(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Streams under real connections: heartbeats, clients that leave, retries, restarts, slow readers."""
+"""Streams over real connections: heartbeats, clients that disconnect, retries, restarts, slow readers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def _status(ask: Ask, run: str) -> str:
 @pytest.mark.req("R108")
 @pytest.mark.req("R124")
 def test_a_silent_stream_is_kept_alive_by_comments(ask: Ask, server: ChildServer) -> None:
-    """Whole frames only; a comment line without a blank line after it, so that no client sees an event."""
+    """Complete frames only; a heartbeat is a comment line without a blank line after it, so that no client
+    sees an event."""
     connection, reply = _post(
         server,
         "/v1/responses",
@@ -83,7 +84,7 @@ def test_a_response_outlives_its_connection(server: ChildServer, ask: Ask) -> No
 
 
 def _abandoned_chat(server: ChildServer, words: int, **headers: str) -> str:
-    """Start a chat stream and leave; returns the run's suffix."""
+    """Start a chat stream and disconnect; returns the run's suffix."""
     message = {"role": "user", "content": "w " * words}
     body = {"model": "slow", "messages": [message], "stream": True}
     connection, reply = _post(server, "/v1/chat/completions", body, **headers)
@@ -228,7 +229,7 @@ def test_a_client_that_leaves_at_any_byte_affects_no_other_client(
 def test_a_reader_that_stalls_gets_every_byte_when_it_continues(
     server: ChildServer, ask: Ask
 ) -> None:
-    """Far behind the window of live frames, the reader goes back to the log: same bytes."""
+    """It is far behind the window of live frames, so it reads from the log again: the bytes are the same."""
     made = ask("POST", "/jobs", {"agent": "echo", "input": "word " * 9000}).json
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -246,7 +247,7 @@ def test_a_reader_that_stalls_gets_every_byte_when_it_continues(
 
 
 def test_a_reader_that_takes_nothing_is_dropped(tmp_path: Path) -> None:
-    """After `write_timeout_seconds` the connection is cut, without an end that could be believed."""
+    """After `write_timeout_seconds` the server cuts the connection, without a valid end."""
     server = ChildServer(tmp_path, server="write_timeout_seconds = 0.2").start()
     try:
         connection, reply = _post(server, "/jobs", {"agent": "echo", "input": "word " * 40_000})

@@ -25,7 +25,8 @@ def _user(text: str, id: str = "u1") -> Sent:
 
 
 def _assistant(reader: ui_chunks.Reader, **changed: Sent) -> Sent:
-    """The message as a client would send it back, parts of calls changed by the call's name."""
+    """The message in the form in which a client sends it back; `changed` changes parts by the name of their
+    call."""
     parts: list[Sent] = []
     for part in reader.parts:
         if part["type"] == "tool":
@@ -74,7 +75,7 @@ class Client:
 
     @contextmanager
     def begin(self, message: Sent) -> Generator[tuple[bytes, Callable[[], bytes]], None, None]:
-        """A reply that is being read: its first line, and a way to read the rest."""
+        """A reply that is in progress: its first line, and a function that reads the rest."""
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
         connection.request("POST", "/api/chat", json.dumps({**self.body, "messages": [message]}))
         reply = connection.getresponse()

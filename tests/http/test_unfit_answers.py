@@ -1,4 +1,5 @@
-"""Answers that do not fit what was asked, or who asked it: refused, and the question stays open."""
+"""Answers that do not fit the question, or the agent that asked it: refused, and the question stays
+open."""
 
 from __future__ import annotations
 
@@ -141,7 +142,7 @@ def test_an_answer_without_an_agent_goes_to_the_one_that_asked(team: ChildServer
 
 @pytest.mark.parametrize("said", ["yes", 1, None, "missing"])
 def test_an_approval_is_a_boolean(team: ChildServer, tmp_path: Path, said: Any) -> None:
-    """What is neither yes nor no must not count as a no."""
+    """A value other than true or false must not count as a refusal."""
     paused = Paused(team, "order a hat")
     answer = {
         "type": "mcp_approval_response",

@@ -1,4 +1,5 @@
-"""One connection's protocol, fed by hand: what it keeps, what it takes for a request, and how it ends."""
+"""The protocol of one connection, which tests feed directly: its buffers, the bytes that it accepts as a
+request, and how it ends."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from tests.support.waiting import until
 
 MOST = 3_000
 READ = 2_000
-"""The largest piece that is fed here; a real read is 256 KiB at most."""
+"""The largest piece that the tests feed; a real read is 256 KiB at most."""
 
 
 class Wire(asyncio.Transport):
@@ -51,16 +52,16 @@ class Wire(asyncio.Transport):
         return default
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """There is no buffer."""
+        """This transport has no buffer."""
 
     def pause_reading(self) -> None:
-        """It is fed by hand."""
+        """The test feeds it."""
 
     resume_reading = pause_reading
 
 
 class Fed:
-    """A connection to an application that reads each request, or none of any, and then answers."""
+    """A connection to an application that reads each request, or none at all, and then replies."""
 
     def __init__(self, *, reads: bool = True, waits: bool = False) -> None:
         self.seen: list[tuple[str, str, bytes, tuple[str, ...]]] = []
@@ -103,7 +104,7 @@ class Fed:
             await asyncio.sleep(0)
 
     def check(self) -> None:
-        """Nothing that is kept is over its bound."""
+        """No buffer is over its bound."""
         kept = self.protocol
         head = len(getattr(kept, "url", b"")) + sum(len(n) + len(v) for n, v in kept.headers or ())
         assert head <= intake.HEAD_BYTES + 2 * READ
@@ -189,7 +190,7 @@ def test_no_sequence_of_bytes_is_kept(
 @given(st.lists(PIECES, max_size=25), st.randoms(use_true_random=False))
 @settings(max_examples=100, deadline=None)
 def test_how_bytes_are_cut_changes_no_request(pieces: list[bytes], chance: random.Random) -> None:
-    """Two readers of the same bytes that see other requests are what smuggling is made of."""
+    """Request smuggling needs two readers that see different requests in the same bytes."""
     data = b"".join(pieces)
 
     async def seen(size: int) -> list[Any]:

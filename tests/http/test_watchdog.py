@@ -21,7 +21,7 @@ from tailrace.cli import main
 assembly._block_seconds = lambda *_, **__: 1.5
 main()
 """
-"""A server whose runs may hold the loop for a moment only; as in a cluster with a lease of 3 s."""
+"""A server whose runs may block the loop for a moment only; as in a cluster with a lease of 3 s."""
 
 STUCK = "The run was stopped: 3 attempts in a row were cut off before the agent got any further."
 
@@ -83,7 +83,8 @@ def test_a_server_stops_while_its_loop_is_held(server: ChildServer) -> None:
 
 @pytest.mark.parametrize("agent", ["computes", "swallows_all"])
 def test_what_no_exception_ends_ends_the_process(server: ChildServer, agent: str) -> None:
-    """Code that does not come back from C, where no signal's handler is called; or that swallows all."""
+    """Code in C that does not return, so that no signal handler runs; or code that catches every
+    exception."""
     server.start(program="import tailrace.http.watchdog as w; w.DEADLY_SECONDS = 3.0\n" + SOON)
     start(server, agent)
     assert server.process is not None
@@ -103,7 +104,7 @@ def test_a_run_that_kills_its_server_each_time_is_stopped(server: ChildServer) -
 
 
 def test_a_run_that_ends_the_process_is_stopped_and_others_are_not(server: ChildServer) -> None:
-    """The others make no progress that is durable before they are done, and are not blamed for that."""
+    """The other runs make no durable progress before they are complete, and are not blamed for that."""
     server.start()
     others = [start(server, "counts") for _ in range(2)]
     run = start(server, "exits")

@@ -35,7 +35,7 @@ def _call(context: RunContext, tokens: int, cost: float) -> Sequence[t.Draft]:
 
 
 def calls(*used: tuple[int, float], then_hang: bool = False) -> Behave:
-    """An agent that makes model calls of so many tokens and such a cost."""
+    """An agent that makes model calls with so many tokens and such a cost."""
 
     async def agent(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:
         yield opening(context.state, "helper")
@@ -116,7 +116,7 @@ async def test_what_was_spent_survives_a_restart() -> None:
         await _start(first, Budget("token:a", tokens=1_000))
     while len(first.supervisor._accounts._writes):
         await asyncio.sleep(0)
-    second = House(Fake(calls((0, 0.0))), first.store)  # the first one's process is dead
+    second = House(Fake(calls((0, 0.0))), first.store)  # the process of the first one is dead
     await second.supervisor.open()
     refusal = await _refused(second, Budget("token:a", tokens=360))
     assert "tokens_per_day" in refusal.message

@@ -22,7 +22,7 @@ from tests.support.logs import request
 async def test_a_process_that_was_cut_off_begins_nothing_when_it_is_back(
     at: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it wrote arrives when another process has long begun the same: one run counts for the key."""
+    """Its write arrives after another process has started the same request: one run counts for the key."""
     store, jobs = MemoryStore(), Offers()
     one, other = await doors(store, jobs)
     once = Submission(key="k", body=b"body", retry=False)
@@ -33,7 +33,7 @@ async def test_a_process_that_was_cut_off_begins_nothing_when_it_is_back(
         if at == "before the frame":
             cut.set()
             await back.wait()
-            for change in beside:  # as on NATS, where each is written for itself
+            for change in beside:  # as on NATS, where each is written separately
                 await store.records.change(change)
             return await begin(run, frame, before=before, beside=())
         for change in before:

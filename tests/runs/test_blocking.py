@@ -1,4 +1,4 @@
-"""Runs that hold their worker's event loop, or end its process: no run takes two workers along."""
+"""Runs that block their worker's event loop, or end its process: no run ends two workers."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_run_that_holds_the_loop_fails_where_it_is(
 
 @pytest.mark.timeout(120)
 def test_a_run_that_ends_its_workers_is_stopped(processes: clusters.Cluster) -> None:
-    """Workers are started again as they end; who worked beside it is done in the end."""
+    """Workers are started again when they end; the other runs of these workers complete in the end."""
     api = processes.start("api")
     workers = [processes.start("worker") for _ in range(2)]
     others = [start(api, "counts") for _ in range(4)]

@@ -1,4 +1,5 @@
-"""How large a run may become, whatever its agent says and does about it; what ends it always fits."""
+"""The maximum size of a run, whatever its agent emits and however it handles the limit; the events of the
+end always fit."""
 
 from __future__ import annotations
 
@@ -101,12 +102,12 @@ async def test_an_agent_that_never_stops_reaches_its_limit(case: str) -> None:
     function, reason = GENERATORS[case]
     state, size = await finished(GeneratorRuntime("poet", function))
     assert state.end == t.RunIncomplete(reason)
-    assert size <= BOUNDS.bytes + 100_000  # what ends it
+    assert size <= BOUNDS.bytes + 100_000  # the events of its end
     assert state.seq <= BOUNDS.events + 2_000
 
 
 class Stubborn:
-    """A runtime that takes no for an answer, and no stop."""
+    """A runtime that ignores both a refusal and its cancellation."""
 
     resumes = True
 
@@ -143,7 +144,7 @@ async def test_a_runtime_that_swallows_the_limit_is_stopped() -> None:
 
 
 class Raises(Stubborn):
-    """A runtime that tells its own story of what happened."""
+    """A runtime that raises an error of its own instead."""
 
     async def run(self, context: RunContext) -> None:
         try:
@@ -161,7 +162,7 @@ async def test_the_limit_is_the_reason_whatever_the_runtime_raises() -> None:
 
 
 async def test_what_closes_an_item_has_its_place() -> None:
-    """Its content is written once more."""
+    """The event that closes an item contains its content once more."""
     bounds = RunBounds(events=0, bytes=300_000, open_bytes=0)
     state, size = await finished(Stubborn(1, talks), bounds)
     assert state.end == t.RunIncomplete("max_run_bytes")
@@ -169,7 +170,7 @@ async def test_what_closes_an_item_has_its_place() -> None:
 
 
 def opens(context: RunContext) -> None:
-    """Another item, beside all those that are open."""
+    """Another item, in addition to all those that are open."""
     number = len(context.state.items)
     context.emit(main_drafts([t.ItemStarted(number, "message")]))
 
@@ -212,7 +213,7 @@ def test_the_bounds_hold_by_default() -> None:
 
 
 class Counting(MemoryLog):
-    """A log that keeps the sizes of what it was given: events and bytes."""
+    """A log that records the sizes of its appends: events and bytes."""
 
     def __init__(self, store: MemoryStore) -> None:
         super().__init__(store)

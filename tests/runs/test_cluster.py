@@ -1,4 +1,5 @@
-"""Runs in a cluster of real processes: any process is the door, workers may die, freeze and come back."""
+"""Runs in a cluster of real processes: clients may use any process, and workers may die, freeze and
+return."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from tests.support.nats_servers import cluster as nats_cluster
 from tests.support.servers import CONFIG, ChildServer, select_a_moment
 
 SLOW = b'{"model": "slow", "input": "' + b"word " * 150 + b'", "stream": true}'
-"""Three seconds of words."""
+"""Three seconds of text."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def job(server: ChildServer, run: str) -> dict[str, Any]:
 
 
 def only_run(server: ChildServer) -> str:
-    """The one run there is, as soon as its first words have come."""
+    """The only run, as soon as its first words have arrived."""
     runs: list[dict[str, Any]] = []
     while not runs:
         runs = httpx.get(f"{server.url}/jobs", timeout=20).json()["data"]
@@ -188,7 +189,7 @@ def test_a_run_without_a_worker_can_be_cancelled(processes: clusters.Cluster) ->
     run = made.json()["id"].removeprefix("job_")
     assert httpx.post(f"{api.url}/jobs/job_{run}/cancel", timeout=20).status_code == 200
     assert job(api, run)["status"] == "cancelled"
-    processes.start("worker")  # finds the offer, and nothing to do
+    processes.start("worker")  # it finds the offer, and has no work
     body = b'{"model": "echo", "input": "hello", "stream": true}'
     assert read(api.port, "POST", "/v1/responses", body)[1][-1] == DONE
     assert job(api, run)["status"] == "cancelled"
@@ -292,7 +293,7 @@ def test_turns_of_one_conversation_at_two_processes_see_each_other(
 
 
 def before(server: ChildServer, run: str) -> int:
-    """How many items of earlier turns a run was given."""
+    """The number of items of earlier turns that a run received."""
     with httpx.stream("GET", f"{server.url}/jobs/job_{run}/stream", timeout=20) as reply:
         data = next(line for line in reply.iter_lines() if line.startswith("data: "))
     return len(json.loads(data[6:])["payload"]["request"].get("history", ()))

@@ -1,4 +1,4 @@
-"""How much is kept of a conversation, and what goes when it is more."""
+"""How much of a conversation is kept, and which part is removed when it is larger."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ME = Owner("local")
 
 
 def turn(number: int, text: str = "hm") -> list[Entry]:
-    """What a user said, a call, its output, and an answer."""
+    """A user message, a call, its output, and an answer."""
     items: list[Item] = [
         user(text),
         ToolCall(call_id="c", name="find", arguments="{}"),

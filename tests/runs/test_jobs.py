@@ -86,7 +86,7 @@ async def test_answers_to_two_questions_at_two_processes_at_once_both_count() ->
         for each, question in ((one, "q"), (other, "r"))
     ]
     await until(lambda: len(jobs.offers) == 3)
-    jobs.may_offer.set()  # both believe that they wake it
+    jobs.may_offer.set()  # both assume that they wake it
     await until(lambda: any(task.done() for task in answering))
     while not all(task.done() for task in answering):
         await jobs.waiting.put(Offered(run))
@@ -124,7 +124,7 @@ async def test_a_run_that_is_answered_elsewhere_while_it_is_cancelled_ends(
 
 
 async def test_a_run_waits_for_a_worker_that_knows_its_agent() -> None:
-    """While a new version is brought out, not all processes have the new agents."""
+    """During the rollout of a new version, only some processes have the new agents."""
     store, jobs = MemoryStore(), Jobs()
     api = await house(store, jobs, hangs, works=False)
     old = await house(store, jobs, hangs, agent="another")
@@ -178,7 +178,7 @@ async def test_a_run_is_answered_where_its_agent_is_not_known() -> None:
 
 
 class Fenced:
-    """A run that has two workers: the first has been fenced, and does not know yet."""
+    """A run that has two workers: the first has been fenced, and does not know that yet."""
 
     def __init__(self) -> None:
         self.store, self.jobs = MemoryStore(), Jobs()
@@ -223,7 +223,7 @@ async def test_an_answer_is_not_lost_with_a_fenced_worker() -> None:
     worker, api = await fenced.open(asks_and_works)
     answering = asyncio.create_task(api.supervisor.answer(fenced.run, (Reply("q", "red"),)))
     await until(lambda: worker.supervisor.live() == 0)
-    await worker.supervisor.drain()  # else the job may be its again
+    await worker.supervisor.drain()  # otherwise the job may belong to it again
     second = await house(fenced.store, fenced.jobs, pauses)
     await fenced.jobs.waiting.put(Offered(fenced.run))
     await answering
@@ -297,7 +297,7 @@ async def test_a_run_is_not_taken_from_its_active_worker() -> None:
     run = await one.start()
     await jobs.waiting.put(Offered(run))
     await until(lambda: one.supervisor.live() + other.supervisor.live() == 1)
-    for _ in range(4):  # whichever of the two gets it
+    for _ in range(4):  # whichever of the two receives it
         second = Offered(run)
         await jobs.waiting.put(second)
         await until(second.over)

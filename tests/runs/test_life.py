@@ -1,4 +1,4 @@
-"""A run's life, over the memory store: ends whatever happens, limits, retention, takeovers."""
+"""A run's life, over the memory store: it always ends; limits, retention, takeovers."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ async def test_a_loop_that_is_torn_down_leaves_the_run_to_the_next_process() -> 
     while not (await house.directory.state(run)).items:
         await asyncio.sleep(0)
     (task,) = (each for each in asyncio.all_tasks() if each.get_name() == f"run {run}")
-    task.cancel()  # as `asyncio.run` does with all that is left
+    task.cancel()  # as `asyncio.run` does with all remaining tasks
     await asyncio.wait([task])
     assert not (await house.directory.state(run)).is_finished
     await house.supervisor.close()
@@ -180,7 +180,7 @@ async def test_processes_that_stop_in_order_cut_nothing_off() -> None:
 
 
 async def _worked_on(house: House, run: str, attempt: int) -> RunState:
-    """The run's state as soon as an attempt has begun."""
+    """The run's state as soon as an attempt has started."""
     state = await house.directory.state(run)
     while "main" not in state.nodes or state.attempt < attempt:
         await asyncio.sleep(0)
@@ -326,7 +326,7 @@ async def test_a_server_that_stops_takes_nothing_up_again(monkeypatch: pytest.Mo
     while house.supervisor.live() > 1:
         await asyncio.sleep(0)
     store.full = False
-    await house.supervisor.drain()  # it waits a while for the other one
+    await house.supervisor.drain()  # it waits some time for the other one
     assert (await house.directory.state(broken)).attempt == 1
     await house.supervisor.close()
 

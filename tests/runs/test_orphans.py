@@ -1,4 +1,5 @@
-"""What a death leaves in the queue of real NATS servers: an offer without a run, a run without an offer."""
+"""The state that a death leaves in the queue of real NATS servers: an offer without a run, a run without an
+offer."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ cluster.LOST_SECONDS = 2.0
 assembly.RunSettings = partial(RunSettings, look=500, sweep_seconds=0.2)
 main()
 """
-"""A process that waits seconds where others wait minutes."""
+"""A process that waits seconds where the default is minutes."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Generator[Sequence[Node],
 
 
 def ask(nodes: Sequence[Node], work: Callable[[Client], Awaitable[Any]]) -> Any:
-    """Do something through a connection of its own."""
+    """Execute a request over a connection of its own."""
 
     async def connected() -> Any:
         client = Client([node.url for node in nodes])
@@ -56,7 +57,7 @@ def ask(nodes: Sequence[Node], work: Callable[[Client], Awaitable[Any]]) -> Any:
 
 
 def offers(nodes: Sequence[Node], layout: Layout) -> int:
-    """How many runs are in the queue."""
+    """The number of runs in the queue."""
     found = ask(nodes, lambda client: client.ask(f"STREAM.INFO.{layout.stream('JOBS')}"))
     return int(found["state"]["messages"])
 

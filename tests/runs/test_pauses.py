@@ -1,4 +1,4 @@
-"""Pauses: a run stops for an answer, for days and over restarts; the first answer counts, and only that."""
+"""Pauses: a run stops for an answer, for days and over restarts; the first answer applies, and only that."""
 
 from __future__ import annotations
 

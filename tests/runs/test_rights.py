@@ -1,5 +1,5 @@
-"""NATS users with the rights that `deploy/nats-users.conf` gives and no others: a cluster works under them,
-and one right less is a sentence in the log that names it, and an answer to every request, never a hang."""
+"""NATS users with the rights that `deploy/nats-users.conf` grants and no others: a cluster works with them.
+If one right is missing, a sentence in the log names it, and every request gets a reply instead of a hang."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ LAYOUT = Layout(shards=2, replicas=1, lease=1.0)
 COMMAND = [sys.executable, "-c", "from tailrace.cli import main; main()"]
 USERS = ("serve", "work", "init")
 SECONDS = 45.0
-"""Every request is answered by then: who opens a stream waits for 30 s at most."""
+"""Every request has a reply by then: a client that opens a stream waits for 30 s at most."""
 
 
 def users(without: tuple[str, str] = ("", "")) -> str:
-    """The file, with passwords, and without one right of one user."""
+    """The content of the file, with passwords, and without one right of one user."""
     text = re.sub(r"\$(\w+)_PASSWORD", lambda name: name[1].lower(), FILE.read_text("utf-8"))
     who, right = without
     begin = text.index(f"user: {who}," if who else "accounts {")
@@ -60,7 +60,7 @@ class Place:
         return self._node.url.replace("//", f"//{user}:{user}@")
 
     def init(self) -> str:
-        """`tailrace engine init`, and what it said."""
+        """Run `tailrace engine init`; returns its output."""
         file = self.made.add("init").folder / "tailrace.toml"
         command = [*COMMAND, "engine", "init", str(file), "--engine", self.url("init")]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -72,7 +72,7 @@ class Place:
         return self.made.add(role).start(more=more, forks=forks, doomed=doomed)
 
     def said(self) -> str:
-        """What all processes wrote to their logs."""
+        """The log output of all processes."""
         files = [each.folder / "stderr.txt" for each in self.made.all]
         return "".join(each.read_text("utf-8") for each in files if each.exists())
 
@@ -116,7 +116,7 @@ def test_a_cluster_works_with_these_rights(tmp_path: Path, forks: Forks) -> None
 
 
 def approved(one: ChildServer, other: ChildServer) -> None:
-    """A pause that is answered at another process."""
+    """A pause whose answer arrives at another process."""
     asked = httpx.post(f"{one.url}/jobs", json={"agent": "careful", "input": "buy"}, timeout=20)
     run = asked.json()["id"].removeprefix("job_")
     while not (waits := job(one, run)["waiting_for"]):
@@ -129,7 +129,7 @@ def approved(one: ChildServer, other: ChildServer) -> None:
 
 
 def cancelled(one: ChildServer, other: ChildServer) -> None:
-    """A run that is cancelled at another process than it was begun at."""
+    """A run that is cancelled through another process than the one that started it."""
     begun = httpx.post(f"{one.url}/jobs", json={"agent": "slow", "input": "w " * 400}, timeout=20)
     run = begun.json()["id"].removeprefix("job_")
     assert httpx.post(f"{other.url}/jobs/job_{run}/cancel", timeout=20).status_code == 200
@@ -137,7 +137,7 @@ def cancelled(one: ChildServer, other: ChildServer) -> None:
 
 
 def rights(user: str) -> list[str]:
-    """What a user may, as the file says."""
+    """The rights of a user according to the file."""
     text = FILE.read_text("utf-8")
     part = text[text.index(f"user: {user},") :]
     ends = part.find("user: ", 6)
@@ -170,7 +170,7 @@ def test_a_missing_right_is_reported_and_hangs_no_request(
 
 
 async def longer(url: str) -> None:
-    """What `tailrace engine init` does when runs are to be kept longer."""
+    """The requests of `tailrace engine init` when the retention of runs becomes longer."""
     client = Client([url])
     with suppress(LogError):
         await client.open()
@@ -181,7 +181,7 @@ async def longer(url: str) -> None:
 
 
 async def swept(url: str) -> None:
-    """What a sweep does now and then."""
+    """The requests that a sweep sends from time to time."""
     store = NatsStore([url], LAYOUT)
     with suppress(LogError):
         await store.open()
@@ -193,11 +193,11 @@ async def swept(url: str) -> None:
 
 
 CUT = (httpx.RemoteProtocolError, httpx.ConnectError)
-"""A stream that is not whole is cut, and a process that lacks a right may stop."""
+"""An incomplete stream is cut, and a process that lacks a right may stop."""
 
 
 def used(api: ChildServer) -> None:
-    """All that needs a right, at once: whatever is answered, it is in time."""
+    """All actions that need a right, at the same time: whatever the reply, it arrives in time."""
     threads = [threading.Thread(target=each, args=(api,)) for each in (_streamed, _asked_and_gone)]
     for thread in threads:
         thread.start()
@@ -214,7 +214,7 @@ def _streamed(api: ChildServer) -> None:
         httpx.Client(base_url=api.url, timeout=SECONDS) as client,
         client.stream("POST", "/v1/responses", json=body) as reply,
     ):
-        for _ in reply.iter_raw():  # heartbeats too
+        for _ in reply.iter_raw():  # including heartbeats
             if time.monotonic() > until:
                 break
 

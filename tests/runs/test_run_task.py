@@ -25,7 +25,7 @@ async def ends_at_once(context: RunContext) -> AsyncGenerator[Sequence[t.Draft],
 
 
 class SlowEnd(MemoryStore):
-    """A store whose appends of a run's end take until they are let go."""
+    """A store in which the append of a run's end waits until the test releases it."""
 
     def __init__(self) -> None:
         super().__init__()

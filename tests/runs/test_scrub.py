@@ -1,4 +1,4 @@
-"""What a scrub says of logs and records that do not agree, do not fold, or cannot be read."""
+"""The report of a scrub about logs and records that do not agree, do not fold, or cannot be read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BROKEN = [*ENDED[:3], Event(3, 1, "", "", t.ItemStarted(0, "message")), *ENDED[4
 
 
 class Kept:
-    """Logs and records as a test says; `stored_wrong` is what the engine finds by itself."""
+    """Logs and records that a test defines; `stored_wrong` are the faults that the engine finds itself."""
 
     stored_wrong: Sequence[str] = ()
 

@@ -1,4 +1,4 @@
-"""A request sent twice is one run: at one process and at two, with a key and without."""
+"""A request that is sent twice is one run: to one process and to two, with a key and without."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def test_a_retry_is_not_given_the_failure_it_retries() -> None:
 
 
 async def test_a_retry_finds_the_run_by_what_became_durable_with_its_start() -> None:
-    """The first request's connection broke while its run was on the way to the disk."""
+    """The connection of the first request broke while its run was being written to disk."""
     house = await open_house(Fake(nothing))
     asked = Submission(key="", body=b"body", retry=False)
     again = Submission(key="", body=b"body", retry=True)
@@ -145,7 +145,7 @@ async def test_a_claim_of_another_process_is_waited_for_until_its_run_is_there()
 
 
 async def test_a_claim_of_another_process_is_waited_for_while_there_is_no_leader() -> None:
-    """An election takes up to ten seconds, and the run is written after that all the same."""
+    """An election takes up to ten seconds, and the run is written after it nevertheless."""
     jobs = Offers()
     jobs.leader.clear()
     houses = await doors(MemoryStore(), jobs)
@@ -172,7 +172,7 @@ async def test_a_claim_of_a_hanging_process_is_taken_over(monkeypatch: pytest.Mo
     )
     while not jobs.offered:
         await asyncio.sleep(0)
-    other.now += 600_000  # its clock is ahead, and no reason to start a second run
+    other.now += 600_000  # its clock is ahead, which is not a reason to start a second run
     second = asyncio.create_task(
         other.supervisor.start(request(), owner=Owner("local"), submission=once)
     )
@@ -202,7 +202,7 @@ async def test_a_claim_of_a_dead_process_delays_no_request() -> None:
     while not jobs.offered:
         await asyncio.sleep(0)
     del jobs.answers[f"process.{one.supervisor._executor.name}"]
-    first.cancel()  # it never gets further, nor does it tidy up
+    first.cancel()  # it makes no more progress, and does not clean up either
     jobs.leader.set()
     async with asyncio.timeout(5):
         made = await other.supervisor.start(request(), owner=Owner("local"), submission=once)

@@ -1,4 +1,4 @@
-"""Runs that may be what ends their workers: each attempt counts, and one begins at a time."""
+"""Runs that may have ended their workers: each attempt counts, and one starts at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.waiting import until
 
 
 async def test_a_run_that_was_handed_out_before_begins_a_new_attempt() -> None:
-    """Who had it may have ended before it wrote anything: each time counts."""
+    """Its previous worker may have ended before it wrote an event: each attempt counts."""
     store, jobs = MemoryStore(), Jobs()
     worker = await house(store, jobs, hangs)
     run = await worker.start()
@@ -29,7 +29,7 @@ async def test_a_run_that_was_handed_out_before_begins_a_new_attempt() -> None:
 
 
 async def two_suspects(api: House, store: MemoryStore) -> list[str]:
-    """Start two runs whose second attempt has begun."""
+    """Start two runs whose second attempt has started."""
     runs = [await api.start() for _ in range(2)]
     for run in runs:
         state = await api.directory.state(run)
@@ -39,7 +39,7 @@ async def two_suspects(api: House, store: MemoryStore) -> list[str]:
 
 
 async def test_suspects_begin_one_after_the_other() -> None:
-    """Two runs were cut off twice in a row: the second begins when the first has got further."""
+    """Two runs were cut off twice in a row: the second starts after the first has made progress."""
     go = asyncio.Event()
 
     async def gets_further(context: RunContext) -> AsyncGenerator[Sequence[t.Draft], None]:

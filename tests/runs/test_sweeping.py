@@ -1,4 +1,4 @@
-"""When there is a sweep, and what becomes of runs that no worker has (issue 13, 7 and 10)."""
+"""When a sweep takes place, and what happens to runs that no worker has (issue 13, 7 and 10)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_an_operator_can_confirm_the_clock() -> None:
 
 
 async def _again(store: MemoryStore, now: int) -> House:
-    """Another process on the store, when the clock says `now`, after what it does at its start."""
+    """Another process on the store, when the clock shows `now`, after the tasks of its start."""
     house = House(Fake(talk), store)
     house.now = now
     await house.supervisor.open()
@@ -93,7 +93,7 @@ async def test_a_start_sweeps_and_a_start_with_another_clock_does_not(
     await house.supervisor.close()
     for minutes in range(
         30, 24 * 60 + 30, 30
-    ):  # a server that crashes now and then sweeps each time
+    ):  # a server that crashes from time to time sweeps each time
         house = await _again(house.store, house.now + 30 * 60_000)
         expired = (await house.directory.record(run)).status == "expired"  # type: ignore[union-attr]
         assert expired == (minutes >= 24 * 60), minutes
@@ -165,7 +165,7 @@ async def test_what_expired_is_in_no_list() -> None:
         house.now += hours * HOUR
         await house.sweeper.sweep(NOBODY)
         assert [each.run for each in (await house.directory.page(Owner("local"))).runs] == left
-    for run in (old, new):  # their records are still there
+    for run in (old, new):  # their records still exist
         with pytest.raises(Expired):
             await house.directory.find(f"job_{run}", Owner("local"))
     await house.supervisor.close()

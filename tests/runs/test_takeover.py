@@ -28,7 +28,7 @@ async def _nothing(_: Any) -> Any:
 
 
 def state(*steps: t.Payload) -> RunState:
-    """A run after its start, an open node, and these."""
+    """A run after its start, an open node, and the given payloads."""
     made = RunState()
     for each in (t.RunStarted(request()), t.NodeStarted("agent", "helper")):
         made.advance(t.Draft(each, "n" if isinstance(each, t.NodeStarted) else ""), 0)

@@ -49,7 +49,7 @@ class Ticking(House):
 
 
 async def test_a_run_has_one_time_of_creation() -> None:
-    """`GET /jobs?since=` finds by the time that `GET /jobs/{id}` shows, and that the id tells."""
+    """`GET /jobs?since=` selects by the time that `GET /jobs/{id}` shows, and that the id contains."""
     house = Ticking(Fake(talk))
     await house.supervisor.open()
     run = await house.start()

@@ -1,4 +1,4 @@
-"""Turns of one conversation at once: in one process, in two, and after a process died in one."""
+"""Concurrent turns of one conversation: in one process, in two, and after a process died in one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.works import Calls
 
 
 async def overlap(taking: list[Turns]) -> int:
-    """How many turns of one conversation are under way at the same time, at most."""
+    """The maximum number of turns of one conversation that were in progress at the same time."""
     now = most = 0
 
     async def turn(turns: Turns) -> None:
@@ -37,7 +37,7 @@ async def opened() -> MemoryStore:
 
 
 async def member(calls: Calls) -> Membership:
-    """A process of a cluster that lives."""
+    """A live process of a cluster."""
     made = Membership(lambda: calls, works=True)
     await made.join(lambda _: False)
     return made
@@ -86,5 +86,7 @@ async def test_a_process_that_is_stuck_in_its_turn_delays_others_only_briefly(
             pass
     now += HOLD_MS
     async with other.take("conv"):
-        await dead.__aexit__(None, None, None)  # it was only slow: what it held is another's
+        await dead.__aexit__(
+            None, None, None
+        )  # it was only slow: another process holds its lock now
         assert await store.records.get(BUCKET, "conv") is not None

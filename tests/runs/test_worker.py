@@ -1,4 +1,4 @@
-"""What a worker is asked to do with a run while it takes that run over."""
+"""Requests that a worker receives for a run while it takes that run over."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.waiting import until
 async def test_a_run_that_is_taken_over_while_it_is_cancelled_is_cancelled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The takeover is written first, so that the cancel is refused as that of another worker."""
+    """The takeover is written first, so the cancel is refused as that of another worker."""
     first = await open_house(Fake(hangs))
     run = await first.start()
     await first.supervisor.drain()

@@ -34,11 +34,11 @@ from tests.soak.lab import INSIDE, Lab, permitted
 RUNS = 100
 BETWEEN_SECONDS = 0.3
 END_SECONDS = 45.0
-"""How long the last runs may take to end when no more faults come."""
+"""The time that the last runs have to end after the last fault."""
 
 
 def say(text: str) -> None:
-    """A line with the time."""
+    """Print a line with the time."""
     print(f"{time.monotonic() - BEGUN:7.2f}  {text}", flush=True)  # noqa: T201 - it is a program
 
 
@@ -46,7 +46,7 @@ BEGUN = time.monotonic()
 
 
 class Soak:
-    """The load, its faults, and what was found."""
+    """The load, its faults, and the findings."""
 
     def __init__(self, scene: Scene, traffic: Traffic, auditor: Auditor, seconds: float) -> None:
         self._scene = scene
@@ -56,7 +56,7 @@ class Soak:
         self.done: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """All of it. Raises `AssertionError` for what must not be."""
+        """Run everything. Raises `AssertionError` for a fault of the system."""
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             load = [tasks.create_task(each.go_on(stop)) for each in self._scene.customers]
@@ -83,7 +83,7 @@ class Soak:
         say(f"faults: {dict(self.done)}")
 
     async def _told(self, run: Run) -> str:
-        """What each server says of a run that should have ended, and what its clients still ask."""
+        """Each server's document of a run that should have ended, and the pending requests of its clients."""
         async with httpx.AsyncClient(timeout=40) as client:
             said = [
                 (await client.get(f"{each.url}/jobs/job_{run.id}")).text
@@ -122,7 +122,7 @@ class Soak:
 
 
 async def soak(folder: Path, seconds: float, seed: str, *, cables: bool) -> None:
-    """Start everything, and see it through."""
+    """Start everything, and run it to the end."""
     chance = random.Random(seed)
     with ExitStack() as life:
         lab = Lab(folder, cables=cables)
@@ -138,7 +138,7 @@ async def soak(folder: Path, seconds: float, seed: str, *, cables: bool) -> None
         try:
             await Soak(scene, traffic, auditor, seconds).run()
         except BaseException:
-            traceback.print_exc()  # before processes are ended that threads still wait for
+            traceback.print_exc()  # before the end of processes that threads still wait for
             raise
         finally:
             await traffic.session.close()
@@ -146,7 +146,7 @@ async def soak(folder: Path, seconds: float, seed: str, *, cables: bool) -> None
 
 
 def main(arguments: Sequence[str]) -> None:
-    """The program, in a network of its own where it can have one."""
+    """The program, in a network of its own if that is possible."""
     seconds, seed, inside, *_ = [*arguments, *("0", secrets.token_hex(4), "")[len(arguments) :]]
     if not inside and permitted():
         again = [sys.executable, "-m", "tests.soak", seconds, seed, "cables"]

@@ -1,8 +1,9 @@
-"""What must hold, checked against the log itself: read from the NATS servers, past all of our processes.
+"""The invariants, checked against the log itself: it is read from the NATS servers, not through our
+processes.
 
-The auditor keeps every frame it ever saw of a run. Numbers must be gapless, attempts must not write behind a
-later one, what a reader got must be what the log says at that number, and at the end the whole log, read once
-more, must be the same to the byte.
+The auditor keeps every frame of a run that it ever saw. Numbers must be gapless, attempts must not write
+after a later one, a reader's frames must be those of the log at that number, and at the end the complete
+log, read once more, must be the same to the byte.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from tailrace.service.views import view
 from tests.soak.clients import Reader, Run, Traffic
 
 PATIENCE_SECONDS = 30.0
-"""How long a replica may not know what a reader was shown."""
+"""How long a replica may lack an event that a reader has received."""
 
 
 class Ledger:
-    """One run as the log has it."""
+    """One run according to the log."""
 
     def __init__(self, run: str) -> None:
         self.run = run
@@ -43,11 +44,11 @@ class Ledger:
 
     @property
     def place(self) -> int:
-        """Of the last frame."""
+        """The place of the last frame."""
         return self.stored[-1].place if self.stored else 0
 
     def take(self, stored: StoredFrame) -> None:
-        """The next frame. Raises `AssertionError`."""
+        """Add the next frame. Raises `AssertionError`."""
         assert stored.first == self.state.seq + 1, (
             f"{self.run}: {stored.first} after {self.state.seq}"
         )
@@ -61,11 +62,11 @@ class Ledger:
         self.stored.append(stored)
 
     def place_of(self, seq: int) -> int:
-        """Of the frame that holds an event."""
+        """The place of the frame that holds an event."""
         return next(each.place for each in self.stored if each.first <= seq <= each.last)
 
     def shown(self, surface: str) -> list[bytes]:
-        """All frames of a surface as far as the log goes."""
+        """All frames of a surface up to the end of the known log."""
         if not self._events:
             return []
         if surface not in self._shown:
@@ -74,7 +75,7 @@ class Ledger:
 
 
 class _Shown:
-    """The log in the frames of one surface."""
+    """The log as the frames of one surface."""
 
     def __init__(self, surface: str, run: str, first: Event) -> None:
         assert isinstance(first.payload, t.RunStarted)
@@ -90,7 +91,7 @@ class _Shown:
 
 
 class Auditor:
-    """Looks at the logs of all runs through a connection of its own."""
+    """Reads the logs of all runs over a connection of its own."""
 
     def __init__(self, client: Client, layout: Layout, traffic: Traffic) -> None:
         self.ledgers: dict[str, Ledger] = {}
@@ -99,7 +100,7 @@ class Auditor:
         self._traffic = traffic
 
     async def check(self, readers: Iterable[Reader]) -> int:
-        """Each reader got what the log says, nothing left out, nothing twice; how many frames that were."""
+        """Each reader received the frames of the log, without a gap or a duplicate; returns their number."""
         found = await asyncio.gather(*(self._check(reader) for reader in readers))
         return sum(found)
 
@@ -117,7 +118,7 @@ class Auditor:
         return reader.checked - begin
 
     async def _read(self, ledger: Ledger) -> bool:
-        """What is new of a run, from any replica; whether there was something."""
+        """Read the new frames of a run, from any replica; returns whether there were any."""
         before = ledger.place
         look = frames.after(self._client, self._layout, ledger.run, before)
         try:
@@ -125,13 +126,15 @@ class Auditor:
         except Unreachable:
             return False
         for stored in found:
-            if stored.place > ledger.place:  # two readers of one run may look at the same time
+            if (
+                stored.place > ledger.place
+            ):  # two readers of one run may be checked at the same time
                 ledger.take(stored)
         return bool(found)
 
     async def stored_before(self, moment: float, shown: Mapping[Reader, Sequence[bytes]]) -> int:
-        """Frames of native readers that `check` found right are of messages that a leader took before
-        `moment`, as `time.time` has it; how many messages that were."""
+        """Checks that a leader took the messages of these frames of native readers, which `check` has
+        accepted, before `moment` in the sense of `time.time`; returns the number of messages."""
         messages = {
             (reader.run, self.ledgers[reader.run].place_of(seq_of(frame)))
             for reader, new in shown.items()
@@ -143,13 +146,14 @@ class Auditor:
         return len(messages)
 
     async def _taken(self, run: str, place: int) -> float:
-        """When the leader of that time took the message at `place`, by its clock."""
+        """The time at which the leader of that time took the message at `place`, by its clock."""
         stream = self._layout.runs(self._layout.shard(run))
         answer = await self._client.ask(f"STREAM.MSG.GET.{stream}", seq=place)
         return datetime.fromisoformat(answer["message"]["time"]).timestamp()
 
     async def whole(self, run: Run) -> None:
-        """A run that is over: it has ended, and another server shows each reader's whole bytes."""
+        """Checks a run that is over: it has ended, and another server shows the same bytes as each reader
+        received."""
         for reader in run.readers:
             again = Reader(self._traffic, run.id, reader.surface)
             again.last, again.connections = reader.last, 1
@@ -166,7 +170,7 @@ class Auditor:
         assert len(ledger.state.resumptions) >= run.answers, f"{run.id}: an answer is lost"
 
     async def everything(self, runs: Sequence[Run]) -> None:
-        """All logs once more from the first frame, and that there are no others."""
+        """Checks all logs once more from the first frame, and that there are no others."""
         for run in runs:
             again = Ledger(run.id)
             while await self._client.insist(partial(self._after, again)):
@@ -193,7 +197,7 @@ class Auditor:
         return bool(found)
 
     def tell(self, run: Run) -> str:
-        """How a run stands that should have ended."""
+        """Describes a run that should have ended."""
         ledger = self.ledgers[run.id]
         got = ", ".join(
             f"{reader.surface} {len(reader.frames)} of {len(ledger.shown(reader.surface))}"
@@ -206,7 +210,7 @@ class Auditor:
         )
 
     def attempts(self) -> Counter[int]:
-        """How many runs needed how many attempts."""
+        """The number of runs for each number of attempts."""
         return Counter(ledger.state.attempt for ledger in self.ledgers.values())
 
 
@@ -216,7 +220,7 @@ def seq_of(frame: bytes) -> int:
 
 
 def effects_once(effects: Path) -> int:
-    """No order was made twice; how many there were."""
+    """No order took effect twice; returns the number of orders."""
     lines = effects.read_text(encoding="utf-8").splitlines()
     orders = Counter(line for line in lines if line.startswith("order "))
     twice = [line for line, count in orders.items() if count > 1]

@@ -16,14 +16,14 @@ from tests.support.servers import ChildServer
 
 AGAIN_SECONDS = 0.2
 SILENT_SECONDS = 10.0
-"""A stream says something each second, whatever happens to the engine."""
+"""A stream sends at least a heartbeat each second, whatever happens to the engine."""
 SURFACES = ("native", "responses", "session", "chat", "messages")
 POSITION = b'"sequenceNumber":'
 GONE = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 class Traffic:
-    """Requests to whichever server answers, and what was said to them."""
+    """Requests to any server that answers, and a count of the replies."""
 
     def __init__(self, servers: Sequence[ChildServer], chance: random.Random) -> None:
         self.servers = servers
@@ -38,12 +38,12 @@ class Traffic:
         )
 
     def server(self, but: ChildServer | None = None) -> ChildServer:
-        """Any server, or any other one where there are several."""
+        """Any server; if there are several, not the server `but`."""
         others = [each for each in self.servers if each is not but]
         return self.chance.choice(others or list(self.servers))
 
     async def ask(self, method: str, path: str, fine: Sequence[int], **more: Any) -> Any:
-        """A request that is sent until it is answered: the status and the JSON."""
+        """A request that is sent until it gets a reply: its status and JSON."""
         self.asking[path] += 1
         answer = await self._answer(method, path, fine, **more)
         self.asking[path] -= 1
@@ -62,7 +62,7 @@ class Traffic:
             await self.pause()
 
     def heard(self, reply: aiohttp.ClientResponse, what: str, fine: Sequence[int]) -> bool:
-        """Whether that is an answer; all else must be a 503 that says when to come again."""
+        """Whether the reply has an expected status; any other must be a 503 with `retry-after`."""
         self.said[str(reply.status)] += 1
         if reply.status in fine:
             return True
@@ -71,7 +71,7 @@ class Traffic:
         return False
 
     async def pause(self) -> None:
-        """Before the next try."""
+        """Wait before the next try."""
         await asyncio.sleep(AGAIN_SECONDS * (0.5 + self.chance.random()))
 
 
@@ -136,7 +136,7 @@ class Reader:
         return f"{job}?as={self.surface}{after}", {}
 
     def _position(self) -> int:
-        """The number of the last frame; a UI message stream says it itself, behind each part."""
+        """The number of the last frame; a UI message stream contains it, after each part."""
         if self.surface != "ui":
             return len(self.frames) - 1
         while self.frames and POSITION not in self.frames[-1]:
@@ -160,7 +160,7 @@ class Reader:
 
 
 class Run:
-    """One run: what was acknowledged of it, and who reads it."""
+    """One run: its acknowledged data, and its readers."""
 
     def __init__(self, id: str, agent: str, text: str) -> None:
         self.id = id
@@ -184,7 +184,7 @@ class Customer:
         self.now: Run | None = None
 
     async def go_on(self, stop: asyncio.Event) -> None:
-        """Until `stop`, and then to the end of the run."""
+        """Run until `stop`, and then to the end of the run."""
         while not stop.is_set():
             run = self.now = await self._start()
             self.runs.append(run)
@@ -221,7 +221,7 @@ class Customer:
             _, about = await self._traffic.ask("GET", job, (200,))
             if about["waiting_for"] or about["status"] not in ("in_progress", "waiting"):
                 break
-            # A server whose NATS server does not know yet that it leads no more shows an older state.
+            # An older state: the NATS server does not know yet that it is no longer the leader.
             self._traffic.said["an older state"] += 1
             await self._traffic.pause()
         for asked in about["waiting_for"]:

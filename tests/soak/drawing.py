@@ -1,4 +1,4 @@
-"""Series of samples as one SVG picture, a panel each. Pure."""
+"""Series of samples as one SVG picture with one panel each. Pure."""
 
 from __future__ import annotations
 

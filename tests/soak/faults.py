@@ -1,4 +1,4 @@
-"""The faults, as a table: what is done to whom, and how it is undone. Each returns when it is undone."""
+"""The faults, as a table: each acts on a part of the system, undoes that, and then returns."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from tests.support.servers import ChildServer
 
 CUT_SECONDS = 3.0
 ELECTED_SECONDS = 9.5
-"""The others have elected another leader by then: it takes 4 to 9 s."""
+"""By then the others have elected another leader: it takes 4 to 9 s."""
 SKEWED_SECONDS = 5.0
 SKEWS = (-30 * 86_400, -7_200, -3_000, -300, 300, 3_000, 7_200, 30 * 86_400)
 """Seconds that a clock is ahead."""
 QUORUM_SECONDS = 8.0
-"""Long enough for a process to leave a server that was cut off (6 s), and to look for what it missed."""
+"""Long enough for a process to leave a server that was cut off (6 s), and to read the events that it
+missed."""
 
 
 class Scene(NamedTuple):
-    """What a fault works on."""
+    """The objects that a fault acts on."""
 
     lab: Lab
     client: Client
@@ -37,10 +38,11 @@ class Scene(NamedTuple):
     chance: random.Random
     auditor: Auditor
     servers: asyncio.Lock
-    """Held while servers die, or must not."""
+    """Held while servers die, or must not die."""
 
     async def leader(self) -> Node:
-        """Who leads the runs' first shard, once every replica of every stream is there and knows all."""
+        """The leader of the runs' first shard, as soon as every replica of every stream is online and
+        current."""
         while True:
             abouts = [await self._about(str(each["name"])) for each in self.layout.streams()]
             if all(_whole(about) for about in abouts):
@@ -49,7 +51,7 @@ class Scene(NamedTuple):
             await asyncio.sleep(0.2)
 
     async def other(self) -> Node:
-        """A NATS server that does not lead it."""
+        """A NATS server that is not that leader."""
         leader = await self.leader()
         return self.chance.choice([node for node in self.lab.nodes if node is not leader])
 
@@ -64,7 +66,7 @@ class Scene(NamedTuple):
         return [reader for run in now for reader in run.readers if reader.reading]
 
     def native(self) -> list[Reader]:
-        """Who ever read a run as it is."""
+        """All readers so far of the native surface."""
         return [run.readers[0] for one in self.customers for run in one.runs]
 
 
@@ -112,7 +114,8 @@ async def lose_quorum(scene: Scene) -> None:
 
 
 async def _without_quorum(scene: Scene) -> tuple[float, dict[Reader, list[bytes]]]:
-    """When there was none any more, and what native readers were shown until there was one again."""
+    """The moment at which the quorum was lost, and the frames that native readers received until it
+    returned."""
     await scene.leader()
     while len(scene.reading()) < len(scene.customers):
         await asyncio.sleep(0.1)
@@ -148,7 +151,8 @@ async def kill_api(scene: Scene) -> None:
 
 
 async def freeze_worker(scene: Scene) -> None:
-    """Past its lease: others take its runs, and it may not write one event when it wakes (`Ledger.take`)."""
+    """Past its lease: others take its runs, and it must not write any event after it wakes
+    (`Ledger.take`)."""
     child = scene.chance.choice(scene.lab.workers)
     freeze(child)
     await asyncio.sleep(LEASE + 1.0)
@@ -165,7 +169,7 @@ async def restart_api(scene: Scene) -> None:
 
 
 async def part_nodes(scene: Scene) -> None:
-    """Two NATS servers no longer reach each other; both reach the third, and everybody reaches them."""
+    """Two NATS servers no longer reach each other; both reach the third, and all processes reach them."""
     if not scene.lab.cables:
         return
     one, other = scene.chance.sample(list(scene.lab.nodes), 2)
@@ -178,7 +182,7 @@ async def part_nodes(scene: Scene) -> None:
 
 
 async def mute_node(scene: Scene) -> None:
-    """What one NATS server says does not reach another one; what that one says arrives."""
+    """The packets of one NATS server do not reach another one; the packets in the other direction arrive."""
     if not scene.lab.cables:
         return
     one, other = scene.chance.sample(list(scene.lab.nodes), 2)
@@ -208,7 +212,7 @@ async def _cut_off(scene: Scene, child: ChildServer, seconds: float) -> None:
 
 
 async def mute_worker(scene: Scene) -> None:
-    """What a worker says reaches no NATS server; what they say arrives."""
+    """The packets of a worker reach no NATS server; their packets arrive."""
     if not scene.lab.cables:
         return
     room = scene.lab.room(scene.chance.choice(scene.lab.workers))
@@ -227,7 +231,7 @@ async def skew_worker(scene: Scene) -> None:
 
 
 async def skew_api(scene: Scene) -> None:
-    """The same of a process that serves: by much it begins no runs, and shows those of others."""
+    """The same for a process that serves: with a large error it starts no runs, and shows those of others."""
     async with scene.servers:
         await _skewed(scene, scene.chance.choice(scene.lab.apis), scene.chance.choice(SKEWS))
 
@@ -249,7 +253,7 @@ OF_NODES: Table = (
     (cut_leader, 1),
 )
 CUTS_OF_NODES: Table = ((part_nodes, 2), (mute_node, 1))
-"""With how often each comes in one round."""
+"""With the number of each in one round."""
 OF_WORKERS: Table = (
     (kill_worker, 7),
     (freeze_worker, 7),
@@ -267,7 +271,7 @@ LANES = (
     (OF_WORKERS, CUTS_OF_WORKERS),
     (OF_SERVERS, CUTS_OF_SERVERS),
 )
-"""What each round has, and what is added to all but the first one."""
+"""The faults of each round, and those that are added to all rounds but the first."""
 
 
 def rounds(table: Table, chance: random.Random) -> list[Fault]:

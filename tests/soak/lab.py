@@ -1,8 +1,8 @@
 """The machines of the load: three NATS servers that can be cut off, processes that serve or work.
 
-Where the kernel permits it, each NATS server has a network of its own and is cut off by taking its cable
-away: nothing is refused, nothing arrives. The program must then run in a network of its own (`INSIDE`), so
-that nothing of the machine is touched. Elsewhere a server that is cut off is frozen.
+If the kernel permits it, each NATS server has a network of its own, and is cut off by the removal of its
+cable: nothing is refused, nothing arrives. The program must then run in a network of its own (`INSIDE`), so
+that it does not change the network of the machine. Otherwise a server that is cut off is frozen.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from tests.support.servers import ChildServer
 
 NODES = 3
 PORTS = (4222, 6222, 8222)
-"""Of a NATS server that has a network of its own: clients, routes, monitoring."""
+"""The ports of a NATS server that has a network of its own: clients, routes, monitoring."""
 INSIDE = ("unshare", "--map-root-user", "--net")
 """The command that gives a program a network of its own."""
 LEASE = 2.0
 STOP_SECONDS = 20.0
 """`shutdown_seconds`, ten for agents that ignore their cancellation, and some for a busy machine."""
 IMPORTS = ("tailrace.log.stores.nats.store",)
-"""What our processes need besides what forks have anyway."""
+"""The modules that our processes need in addition to those of all forks."""
 
 
 def permitted() -> bool:
-    """Whether this machine lets a program have networks of its own, with cables between them."""
+    """Whether this machine permits a program to have networks of its own, with cables between them."""
     if shutil.which("unshare") is None or shutil.which("ip") is None:
         return False
     bridge = [*INSIDE, "ip", "link", "add", "br0", "type", "bridge"]
@@ -45,7 +45,7 @@ def permitted() -> bool:
 
 
 PATIENT = "max_attempts = 20"
-"""Machines die faster here than models reply: three attempts in a row may be cut off by that alone."""
+"""Machines die here faster than models reply: that alone may cut off three attempts in a row."""
 
 
 class Lab:
@@ -109,11 +109,11 @@ class Lab:
         await self.start(child)
 
     def room(self, who: Node | ChildServer) -> Room:
-        """Where a NATS server or a process has its cable."""
+        """The room of a NATS server or a process."""
         return self._rooms[int(who.name.removeprefix("n")) if isinstance(who, Node) else id(who)]
 
     async def restart(self, child: ChildServer) -> None:
-        """SIGTERM, wait as long as one who deploys does, start again."""
+        """SIGTERM, wait as long as an operator does, start again."""
         assert child.process is not None
         child.process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
@@ -122,7 +122,7 @@ class Lab:
         await self.start(child)
 
     async def cut(self, node: Node) -> None:
-        """Let nothing reach a NATS server, and nothing come from it."""
+        """Cut a NATS server off: nothing reaches it, and nothing leaves it."""
         if self.cables:
             await self.room(node).pull()
         else:

@@ -1,4 +1,5 @@
-"""What a server holds, looked at from outside (memory, descriptors, threads, tables), and what it says."""
+"""The resources of a server, measured from outside (memory, descriptors, threads, tables), and its own
+counts."""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ Sample = dict[str, float]
 
 
 async def sample(session: aiohttp.ClientSession, child: ChildServer, data: Path) -> Sample:
-    """One look."""
+    """Take one sample."""
     assert child.process is not None
     found = {**_process(child.process.pid), **_tables(data)}
     async with session.get(f"{child.url}/healthz") as reply:

@@ -1,5 +1,5 @@
-"""Rooms: networks of their own, each with one cable to the lab's bridge, which can be pulled, or be deaf in
-one direction. What runs in one is started by its `enter`, or moves there itself (`MOVING`)."""
+"""Rooms: networks of their own, each with one cable to the lab's bridge, which a test can pull, or mute in
+one direction. A process is started in a room by the room's `enter`, or moves there itself (`MOVING`)."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ for module in (assembly, stores):
         module.clock = lambda: time.time_ns() // 1_000_000 + {skew}
 main()
 """
-"""A process that listens where it was started, so that clients reach it, and then moves into a room: its way
-to the NATS servers is that room's cable. Its clock is `skew` milliseconds ahead. Faults come faster here than
-any run can be blamed for: one is not given up after three attempts that were cut off."""
+"""A process that listens in the network of its start, so that clients reach it, and then moves into a room:
+it reaches the NATS servers over that room's cable. Its clock is `skew` milliseconds ahead. Faults are so
+frequent here that runs are not to blame: a run is not given up after three attempts that were cut off."""
 
 
 @dataclass(frozen=True)
 class Room:
-    """A network with an address; `keeper` is the process that keeps it."""
+    """A network with an address; the process `keeper` keeps it alive."""
 
     host: str
     cable: str
@@ -48,16 +48,16 @@ class Room:
 
     @property
     def enter(self) -> Sequence[str]:
-        """The command that starts another one in it."""
+        """The command that starts another process in it."""
         return ["nsenter", "--target", str(self.keeper), "--net"]
 
     @property
     def file(self) -> str:
-        """What a process enters it by."""
+        """The file through which a process enters it."""
         return f"/proc/{self.keeper}/ns/net"
 
     async def pull(self) -> None:
-        """Take the cable away: nothing is refused, nothing arrives."""
+        """Remove the cable: nothing is refused, nothing arrives."""
         await _ip("link", "set", self.cable, "down")
 
     async def plug(self) -> None:
@@ -65,7 +65,7 @@ class Room:
         await _ip("link", "set", self.cable, "up")
 
     async def mute(self, host: str) -> None:
-        """Let nothing from here reach another room; what that one sends still comes."""
+        """Block packets from here to another room; packets from there still arrive."""
         await asyncio.to_thread(run, *self.enter, "ip", "route", "add", "blackhole", f"{host}/32")
 
     async def unmute(self, host: str) -> None:
@@ -74,7 +74,7 @@ class Room:
 
 
 def bridge() -> None:
-    """What all cables lead to."""
+    """The bridge that all cables lead to."""
     run("ip", "link", "set", "lo", "up")
     run("ip", "link", "add", "br0", "type", "bridge")
     run("ip", "addr", "add", f"{NET}.254/24", "dev", "br0")
@@ -82,7 +82,7 @@ def bridge() -> None:
 
 
 def room(life: ExitStack, number: int) -> Room:
-    """A new room, for as long as `life`."""
+    """A new room, for the duration of `life`."""
     keeper = subprocess.Popen(
         ["unshare", "--net", "sh", "-c", "echo; exec sleep infinity"], stdout=subprocess.PIPE
     )
@@ -101,7 +101,7 @@ def room(life: ExitStack, number: int) -> Room:
 
 
 def run(*command: str) -> None:
-    """A command that must work."""
+    """Run a command that must succeed."""
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 

@@ -16,14 +16,14 @@ from tests.soak.clients import GONE, Reader, Traffic
 CUT = 0.3
 """The share of readers that are cut off in the middle."""
 TURNS = 5
-"""Turns of one conversation, before another one begins."""
+"""Turns of one conversation, before another one starts."""
 WALK = "walk"
 ATTEMPTS = 100
 """Tries of one request, before it counts as never answered."""
 
 
 class _Cut(Exception):
-    """The cable is pulled."""
+    """The client disconnects."""
 
 
 class Guest:
@@ -37,7 +37,7 @@ class Guest:
         self._turns = self._cut_at = 0
 
     async def go_on(self, stop: asyncio.Event, pause: float) -> None:
-        """One turn after the other until `stop`, with so many seconds between two on average."""
+        """Run one turn after the other until `stop`, with so many seconds between two on average."""
         while not stop.is_set():
             await asyncio.sleep(pause * 2 * self._traffic.chance.random())
             await self._turn()
@@ -96,7 +96,7 @@ class Guest:
 
 
 def request(surface: str, talk: str, turn: int) -> tuple[str, dict[str, Any]]:
-    """What a client of a surface sends."""
+    """The request of a client of a surface."""
     text = f"{WALK} {turn}"
     said = [{"role": "user", "content": text}]
     match surface:

@@ -30,9 +30,9 @@ GUESTS = 52
 PAUSE_SECONDS = 3.0
 LOOK_SECONDS = 10.0
 WARM_SECONDS = 600.0
-"""How long it takes until as much is forgotten as is made, and all parts of the server were used."""
+"""The time after which as much data expires as is created, and all parts of the server were used."""
 LEAST_SAMPLES = 30
-"""Fewer after the warm-up say nothing of growth."""
+"""Fewer samples after the warm-up show nothing about growth."""
 JUDGED = {
     "rss_mb": 5.0,
     "threads": 2.0,
@@ -43,17 +43,17 @@ JUDGED = {
     "wal_mb": 5.0,
     **dict.fromkeys(probe.TABLES, 500.0),
 }
-"""What must not grow, and from where on it counts as growth."""
+"""The values that must not grow, and the minimum that counts as growth."""
 SERVER = "[server]\nretention_hours = 0.05\n"
 
 
 def say(text: str) -> None:
-    """A line."""
+    """Print a line."""
     print(text, flush=True)  # noqa: T201 - it is a program
 
 
 async def soak(folder: Path, seconds: float, seed: str) -> bool:
-    """All of it; whether nothing was wrong."""
+    """Run everything; returns whether there was no fault."""
     config = SERVER + agents.config()
     tools = effects.tools(folder / "effects.txt")
     child = ChildServer(folder, config=config, scenario=agents.SCENARIO, tools=tools)
@@ -80,7 +80,7 @@ async def soak(folder: Path, seconds: float, seed: str) -> bool:
 async def _watch(
     folder: Path, child: ChildServer, traffic: Traffic, seconds: float
 ) -> list[Sample]:
-    """Look every few seconds, and write down what is seen."""
+    """Sample every few seconds, and write the samples to a file."""
     begun, samples = time.monotonic(), list[Sample]()
     data = folder / "tailrace-data"
     with (folder / "samples.jsonl").open("w", encoding="utf-8") as file:
@@ -96,7 +96,7 @@ async def _watch(
 
 
 def _judge(samples: Sequence[Sample]) -> bool:
-    """Say how each series went; whether none grows."""
+    """Print the trend of each series; returns whether none grows."""
     seconds = samples[-1]["seconds"]
     warm = min(WARM_SECONDS, seconds / 2)
     judged = [each for each in samples if each["seconds"] >= warm]

@@ -44,7 +44,7 @@ class Official:
         ]
 
     async def go_on(self, stop: asyncio.Event) -> None:
-        """Until `stop`. Raises what the client raises."""
+        """Run until `stop`. Raises the client's errors."""
         try:
             while not stop.is_set():
                 self._check(await self._response(f"walk official {self._number}.{self.responses}"))
@@ -87,7 +87,7 @@ class Official:
 
 @asynccontextmanager
 async def loaded(folder: Path) -> AsyncGenerator[tuple[Scene, Traffic, Auditor], None]:
-    """A cluster with clients that have not begun yet."""
+    """A cluster with clients that have not started yet."""
     async with AsyncExitStack() as life:
         lab = Lab(folder, cables=False)
         life.callback(lab.close)
@@ -108,7 +108,7 @@ async def _is_ready(client: httpx.AsyncClient, url: str) -> bool:
 
 
 async def restart_all(scene: Scene) -> None:
-    """Each process in turn, when the one before it is whole again."""
+    """Restart each process in turn, when the one before it is ready again."""
     for child in (*scene.lab.apis, *scene.lab.workers):
         await scene.lab.restart(child)
         async with httpx.AsyncClient() as client:

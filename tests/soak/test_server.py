@@ -1,4 +1,4 @@
-"""The soak of one server: its judge, and a few seconds of it."""
+"""The soak test of one server: its judge, and a few seconds of it."""
 
 from __future__ import annotations
 

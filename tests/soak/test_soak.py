@@ -1,4 +1,4 @@
-"""The load and one round of its faults, as everybody runs it: `make soak` is the same for longer."""
+"""The load and one round of its faults, in the ordinary tests: `make soak` is the same for longer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a series of samples grows: the slope that most pairs of samples agree on (Theil and Sen). Pure.
+"""Whether a series of samples grows: the median slope between pairs of samples (Theil and Sen). Pure.
 
 One peak or one dip moves a line of least squares, and does not move this one.
 """
@@ -11,24 +11,24 @@ from statistics import median
 from typing import NamedTuple
 
 MOST = 0.1
-"""The share of its level by which a series may grow over what is judged."""
+"""The share of its level by which a series may grow over the samples."""
 POINTS = 60
-"""So many points are compared, each the median of its neighbours."""
+"""The number of points that are compared, each the median of its neighbours."""
 
 
 class Trend(NamedTuple):
-    """How a series went: its level, and by how much it grew from the first to the last sample."""
+    """The trend of a series: its level, and its growth from the first to the last sample."""
 
     level: float
     grown: float
 
     def grows(self, least: float) -> bool:
-        """Whether that is growth; below `least` nothing is."""
+        """Whether the series grows; an increase below `least` does not count."""
         return self.grown > max(least, MOST * self.level)
 
 
 def trend(series: Sequence[float]) -> Trend:
-    """Of evenly spaced samples, at least two."""
+    """The trend of evenly spaced samples, at least two."""
     width = max(len(series) // POINTS, 1)
     points = [median(series[at : at + width]) for at in range(0, len(series) - width + 1, width)]
     slopes = [(b - a) / (j - i) for (i, a), (j, b) in combinations(enumerate(points), 2)]

@@ -13,7 +13,7 @@ import msgspec
 Event = dict[str, Any]
 
 PAIRS = {
-    # what opens: what grows, what closes, by which field
+    # start event: content event, end event, the field that identifies them
     "TEXT_MESSAGE_START": ("TEXT_MESSAGE_CONTENT", "TEXT_MESSAGE_END", "messageId"),
     "REASONING_MESSAGE_START": ("REASONING_MESSAGE_CONTENT", "REASONING_MESSAGE_END", "messageId"),
     "REASONING_START": ("", "REASONING_END", "messageId"),
@@ -37,7 +37,7 @@ def events(frames: Iterable[bytes]) -> list[Event]:
 
 
 class Reader:
-    """One thread as a client keeps it: messages in order, what runs ended with, the state."""
+    """One thread as a client keeps it: messages in order, the ends of its runs, the state."""
 
     def __init__(self) -> None:
         self.runs: list[Event] = []
@@ -53,13 +53,13 @@ class Reader:
 
     @property
     def text(self) -> str:
-        """What the main agent said."""
+        """The text of the main agent."""
         said = [m for m in self.messages.values() if m["role"] == "assistant"]
         return "".join(m.get("content", "") for m in said if "subagentRunId" not in m)
 
     @property
     def pending(self) -> list[str]:
-        """The calls that the client is to run, as clients tell: those without a result."""
+        """The calls that the client must run; clients recognize them by the missing result."""
         return [id for id, call in self.calls.items() if "result" not in call]
 
     def take(self, event: Event) -> None:
@@ -107,7 +107,8 @@ class Reader:
         return message
 
     def _taken_back(self, event: Event) -> None:
-        """A message that a crash cut off and another one replaces: it keeps its place, as an activity."""
+        """A message that a crash cut off and that another one replaces: it keeps its place, as an
+        activity."""
         id = event["messageId"]
         key = id if id in self.messages else f"reasoning {id}"
         assert event["activityType"] == "tailrace.abandoned"
@@ -181,7 +182,7 @@ class Reader:
 
 
 def read(frames: Iterable[bytes], reader: Reader | None = None, *, whole: bool = True) -> Reader:
-    """A stream as a client reads it; with `whole`, one that has ended."""
+    """A stream as a client reads it; with `whole`, it must have ended."""
     reader = reader or Reader()
     begun = len(reader.ends)
     last = ""

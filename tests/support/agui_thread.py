@@ -15,7 +15,7 @@ Sent = dict[str, Any]
 
 
 def user(content: str) -> Sent:
-    """Something said."""
+    """A user message."""
     return {"id": "u", "role": "user", "content": content}
 
 
@@ -39,7 +39,7 @@ class Thread:
         return {**body, "state": {}, "forwardedProps": {}, **lists, **more}
 
     def request(self, path: str, body: Sent) -> tuple[int, bytes]:
-        """Status and body of a reply; `run` is the run it names."""
+        """Status and body of a reply; `run` is the run that the reply names."""
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
         try:
             connection.request("POST", path, json.dumps(body))
@@ -105,7 +105,7 @@ class Thread:
         self.messages.append(sent)
 
     def refused(self, **body: Any) -> tuple[int, Sent]:
-        """Status and error of a run that is not begun."""
+        """Status and error of a request that starts no run."""
         status, data = self.request(self.path, self.body(**body))
         return status, json.loads(data)["error"]
 
@@ -116,7 +116,7 @@ class Thread:
 
     @contextmanager
     def begin(self, body: Sent) -> Generator[tuple[bytes, Callable[[], bytes]], None, None]:
-        """A reply that is being read: its first line, and a way to read the rest."""
+        """A reply that is in progress: its first line, and a function that reads the rest."""
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
         connection.request("POST", self.path, json.dumps(body))
         reply = connection.getresponse()
@@ -126,7 +126,7 @@ class Thread:
             connection.close()
 
     def asked(self) -> Sent:
-        """What the last run was asked, by the native surface."""
+        """The questions of the last run, from the native surface."""
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=20)
         try:
             connection.request("GET", f"/jobs/{self.run.replace('run_', 'job_')}/stream")

@@ -1,4 +1,5 @@
-"""Hypothesis strategies for what clients of Anthropic's API may send, drawn from the SDK's own types.
+"""Hypothesis strategies for requests that clients of Anthropic's API may send, drawn from the SDK's own
+types.
 
 So a block that a later SDK adds is drawn as soon as the SDK is installed.
 """
@@ -44,7 +45,7 @@ for _kind in _params(BetaContentBlockParam):
 
 @cache
 def of(kind: Any, depth: int = 0) -> Strategy:  # noqa: C901 - one arm a form of type
-    """Values of a type of the SDK. What is optional is there or not; null is never sent."""
+    """Values of a type of the SDK. Optional fields are present or absent; null is never sent."""
     origin, inner = get_origin(kind), get_args(kind)
     if kind is None or kind is type(None):
         return st.nothing()
@@ -93,5 +94,5 @@ def _is_required(hint: Any) -> bool:
 
 
 def block(*names: str) -> Strategy:
-    """A content block, of these types if any are named."""
+    """A content block; if types are named, one of these."""
     return st.one_of(*(of(BLOCKS[name]) for name in names or BLOCKS))

@@ -1,4 +1,4 @@
-"""Replies of Messages servers, event by event, and the run that each makes."""
+"""Replies of Messages servers, event by event, and the run that results from each."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def end(reason: str | None, **usage: Any) -> Object:
 
 
 def read(events: list[Object | bytes], *, size: int = 0) -> tuple[RunState, ModelFailed | None]:
-    """The run that a reply makes, and why it failed; `size` bytes come at once."""
+    """The run that results from a reply, and the reason of a failure; the reply arrives in pieces of `size`
+    bytes."""
     data = b"".join(
         event
         if isinstance(event, bytes)

@@ -89,7 +89,7 @@ WHOLE = (
     "mcp_tool_listing",
     "fallback",
 )
-"""Blocks that come without deltas."""
+"""Blocks that arrive without deltas."""
 
 
 def _whole() -> st.SearchStrategy[tuple[Object, list[Object]]]:
@@ -182,7 +182,7 @@ def sse(events: Iterable[Object]) -> bytes:
 
 
 def read(events: Iterable[Object]) -> Object:
-    """What the SDK makes of a stream."""
+    """The message that the SDK builds from a stream."""
     snapshot: Any = None
     buffers: dict[int, bytes] = {}
     for event in events:

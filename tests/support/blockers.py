@@ -174,7 +174,7 @@ steps = [{ call = "block", arguments = { what = "all" } }]
 
 
 def let_exit(server: ChildServer) -> None:
-    """From now on the agent `exits` does."""
+    """From now on the agent `exits` ends its process."""
     (server.folder.parent / "exit").touch()
 
 
@@ -186,13 +186,13 @@ def start(server: ChildServer, agent: str) -> str:
 
 
 def job(server: ChildServer, id: str) -> dict[str, Any]:
-    """How a run stands."""
+    """The state of a run."""
     found: dict[str, Any] = httpx.get(f"{server.url}/jobs/{id}", timeout=60).json()
     return found
 
 
 def ended(server: ChildServer, id: str, seconds: float = 60) -> dict[str, Any]:
-    """A run, when it has ended."""
+    """A run, after it has ended."""
     deadline = time.monotonic() + patient(seconds)
     while (found := job(server, id))["status"] in ("in_progress", "queued"):
         assert time.monotonic() < deadline, f"run {id} has not ended: {found}"
@@ -201,13 +201,13 @@ def ended(server: ChildServer, id: str, seconds: float = 60) -> dict[str, Any]:
 
 
 def begun(server: ChildServer) -> list[str]:
-    """The agents that began to work, in order."""
+    """The agents that started to work, in order."""
     file = server.folder.parent / "begun.txt"
     return file.read_text().split("\n")[:-1] if file.exists() else []
 
 
 def until_begun(server: ChildServer, times: int, seconds: float = 30) -> None:
-    """Wait until agents began to work so many times."""
+    """Wait until agents have started to work so many times."""
     deadline = time.monotonic() + patient(seconds)
     while len(begun(server)) < times:
         assert time.monotonic() < deadline, begun(server)

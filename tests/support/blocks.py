@@ -1,4 +1,4 @@
-"""The order of a Messages stream, as the SDKs demand it: one block at a time, indexes without a gap."""
+"""The order of a Messages stream, as the SDKs require it: one block at a time, indexes without a gap."""
 
 from __future__ import annotations
 

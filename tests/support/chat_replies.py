@@ -21,7 +21,7 @@ STOP: Json = {"delta": {}, "finish_reason": "stop"}
 
 
 class Read(Struct):
-    """What a reply comes to."""
+    """The result of a reply."""
 
     text: str = ""
     reasoning: str = ""
@@ -67,12 +67,12 @@ def read(data: bytes) -> Read:
 
 
 def tool(*pieces: Json) -> Json:
-    """A choice with pieces of calls."""
+    """A choice with pieces of tool calls."""
     return {"delta": {"tool_calls": list(pieces)}}
 
 
 def f(name: str | None = None, arguments: Json = None, **piece: Json) -> Json:
-    """A piece of a call of a function."""
+    """A piece of a function call."""
     body = {"name": name, "arguments": arguments}
     return {**piece, "function": {k: v for k, v in body.items() if v is not None}}
 

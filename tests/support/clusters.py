@@ -37,11 +37,11 @@ class Cluster:
         self.all: list[ChildServer] = []
 
     def start(self, role: str) -> ChildServer:
-        """One more process."""
+        """Start one more process."""
         return self.add(role).start(more=["--role", role])
 
     def add(self, role: str) -> ChildServer:
-        """One more process, not started."""
+        """One more process, which is not started."""
         folder = self._folder / f"{role}{len(self.all)}"
         folder.mkdir(parents=True)
         child = ChildServer(folder, config=self._config, **self._agents)
@@ -51,7 +51,7 @@ class Cluster:
 
 @contextmanager
 def cluster(folder: Path, config: str) -> Generator[Cluster, None, None]:
-    """A cluster without processes yet; all that were started end with it."""
+    """A cluster without processes; all that are added end with it."""
     made = Cluster(folder, config)
     try:
         yield made

@@ -1,8 +1,8 @@
-"""What Codex 0.171 asks a model server in the second turn of a session, in short words of ours.
+"""The request that Codex 0.171 sends to a model server in the second turn of a session, with shorter texts.
 
-Seen in a session with it: functions, a namespace with its subagents' tools, web search; thoughts, calls and
-outputs with ids and a `content` of null. `apply_patch` with a grammar, `tool_search` and `phase` are as its
-documentation has them.
+Captured in a session with it: functions, a namespace with the tools of its subagents, web search;
+reasoning, calls and outputs with ids and a `content` of null. `apply_patch` with a grammar, `tool_search`
+and `phase` follow its documentation.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ PROGRAM = "from tailrace.cli import main; main()"
 def tailrace(
     *arguments: str, folder: Path | None = None, program: str = PROGRAM
 ) -> subprocess.CompletedProcess[str]:
-    """Run it to its end; what it printed and how it ended. `program` is what runs it."""
+    """Run it to its end; returns its output and its exit status. `program` is the program that runs it."""
     there = f"import os; os.chdir({str(folder or Path.cwd())!r})\n"
     with TemporaryDirectory() as prints:
         output, errors = Path(prints, "output"), Path(prints, "errors")

@@ -1,4 +1,4 @@
-"""Servers that die at a chosen write, and clients that keep what they saw."""
+"""Servers that die at a chosen write, and clients that keep the frames they received."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ DONE = b"data: [DONE]\n\n"
 
 
 def sampled(cases: Sequence[tuple[Any, ...]]) -> list[ParameterSet]:
-    """The moments of death that a suite tries: each third one in `make test`, those between in
-    `make test-long`. Three, so that both sides of a commit come up."""
+    """The moments of death that a suite tries: each third one in `make test`, those between in `make
+    test-long`. Three, so that both sides of a commit occur."""
     return [
         pytest.param(*case, marks=() if FULL or not number % 3 else pytest.mark.long)
         for number, case in enumerate(cases)
@@ -34,7 +34,8 @@ def sampled(cases: Sequence[tuple[Any, ...]]) -> list[ParameterSet]:
 
 
 def frames_of(body: bytes) -> list[bytes]:
-    """Whole frames, heartbeats and farewells left out; what was cut off is no frame."""
+    """Complete frames, without heartbeats and farewells; the start of a frame that was cut off is not a
+    frame."""
     *whole, _ = body.split(b"\n\n")
     lines = [
         b"\n".join(ln for ln in frame.split(b"\n") if not ln.startswith(b":")) for frame in whole
@@ -45,7 +46,7 @@ def frames_of(body: bytes) -> list[bytes]:
 def read(
     url_port: int, method: str, path: str, body: bytes | None = None
 ) -> tuple[str, list[bytes]]:
-    """A reply's run id and all frames that arrived before the connection ended, however it did."""
+    """A reply's run id and all frames that arrived before the connection ended, for whatever reason."""
     connection = http.client.HTTPConnection("127.0.0.1", url_port, timeout=patient(20))
     data = bytearray()
     run = ""
@@ -56,7 +57,7 @@ def read(
         while piece := reply.read1(65536):
             data += piece
     except (http.client.HTTPException, OSError):
-        pass  # killed in the middle: what arrived counts
+        pass  # killed in the middle: the bytes that arrived count
     finally:
         connection.close()
     return run, frames_of(bytes(data))
@@ -89,7 +90,7 @@ def killer(number: int, side: str) -> str:
 def read_until_killed(
     server: ChildServer, method: str, path: str, body: bytes | None = None
 ) -> tuple[str, list[bytes]]:
-    """Read a stream; when it breaks off, the server has been killed: see it dead."""
+    """Read a stream; if it breaks off, the server has been killed: wait until it is dead."""
     run, frames = read(server.port, method, path, body)
     if frames[-1:] != [DONE]:
         assert server.process is not None
@@ -127,7 +128,7 @@ class Client:
         return False
 
     def call(self, method: str, path: str, **more: Any) -> httpx.Response:
-        """A request that is sent until it is answered."""
+        """A request that is sent until it gets a reply."""
         while True:
             try:
                 return httpx.request(method, self.server.url + path, timeout=patient(20), **more)
@@ -135,7 +136,7 @@ class Client:
                 self._until_dead()
 
     def whole(self, id: str) -> list[bytes]:
-        """A response's frames, whatever happens on the way: what was seen stays as it was."""
+        """A response's frames, whatever happens meanwhile: the frames already received must not change."""
         seen: list[bytes] = []
         while seen[-1:] != [DONE]:
             cursor = f"starting_after={len(seen) - 1}" if seen else "stream=true"

@@ -1,4 +1,4 @@
-"""Two tools that write each effect to a file which no process of the server owns."""
+"""Two tools that record each effect in a file which does not belong to a process of the server."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Processes that are forks of one interpreter which has imported tailrace already.
 
-The tests start some thousand servers and commands, and most of a start is imports. A fork is a process of its
-own that runs what `python -c PROGRAM` runs, with the folder and the environment of who asked for it; it opens
-its files, threads and loop itself, and is killed like any other.
+The tests start some thousand servers and commands, and most of a start is imports. A fork is a process of
+its own that runs what `python -c PROGRAM` runs, with the folder and the environment of the caller; it opens
+its files, threads and loop itself, and is killed like any other process.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BREED = "from tests.support.forks import breed; breed()"
 
 
 class Fork:
-    """A forked process; as much of `subprocess.Popen` as servers need."""
+    """A forked process; the part of `subprocess.Popen` that servers need."""
 
     def __init__(self, forks: Forks, pid: int) -> None:
         self.pid = pid
@@ -59,7 +59,7 @@ class Fork:
         return status
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, unless it is over."""
+        """Send a signal, unless the process has ended."""
         if self.poll() is None:
             signal.pidfd_send_signal(self._gone, number)
 
@@ -83,7 +83,7 @@ class Forks:
         )  # a test may have changed to a folder of its own
 
     def ask(self, **what: Any) -> int:
-        """One line there, and one number back; from any thread."""
+        """Send one line, and receive one number; from any thread."""
         asked, told = self._process.stdin, self._process.stdout
         assert asked is not None
         assert told is not None
@@ -95,15 +95,15 @@ class Forks:
     def start(
         self, program: str, arguments: Sequence[str], errors: Path, output: Path | None = None
     ) -> Fork:
-        """`python -c program arguments`, with what it prints added to the file `errors`, or what is for
-        standard output to `output`."""
+        """Start `python -c program arguments`, with its output appended to the file `errors`, or with its
+        standard output in `output`."""
         prints = [str(output or errors), str(errors)]
         place: dict[str, Any] = {"folder": os.getcwd(), "environment": dict(os.environ)}
         pid = self.ask(program=program, arguments=[*arguments], prints=prints, **place)
         return Fork(self, pid)
 
     def close(self) -> None:
-        """End it; its forks are others' business."""
+        """End it; its forks belong to their callers."""
         self._process.communicate()
 
 
@@ -115,7 +115,7 @@ def shared() -> Forks:
 
 @contextmanager
 def forking(*imports: str) -> Generator[Forks, None, None]:
-    """Such an interpreter, for the length of a test session or a module."""
+    """Such an interpreter, for the duration of a test session or a module."""
     forks = Forks(imports)
     try:
         yield forks
@@ -124,10 +124,10 @@ def forking(*imports: str) -> Generator[Forks, None, None]:
 
 
 def breed() -> None:
-    """In that interpreter: import, then fork whenever a line asks for it."""
+    """In that interpreter: import, then fork for each line of input."""
     for name in sys.argv[1:]:
         importlib.import_module(name)
-    gc.freeze()  # what is shared stays shared
+    gc.freeze()  # shared memory stays shared
     for line in sys.stdin:
         asked = json.loads(line)
         if "reap" in asked:

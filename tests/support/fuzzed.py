@@ -1,7 +1,8 @@
-"""What is fuzzed: everything that reads bytes of others. A target raises only what it promises to raise.
+"""The targets of fuzzing: all code that reads bytes from other programs. A target raises only its
+documented errors.
 
-`tests/fuzz/test_fuzz.py` runs them over the corpus and a fixed number of changed inputs, `tests/fuzz/long.py`
-(`make fuzz`) under atheris for as long as one likes.
+`tests/fuzz/test_fuzz.py` runs them over the corpus and a fixed number of changed inputs,
+`tests/fuzz/long.py` (`make fuzz`) under atheris for any duration.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ TRANSCRIPTS = ROOT / "transcripts"
 
 
 def _request(decode: Callable[[bytes], object], body: bytes) -> None:
-    """As a route does it: bounds first, so a decoder meets no JSON that is deeper."""
+    """As a route does it: bounds first, so a decoder receives no JSON that is deeper."""
     try:
         bodies.check_json(body)
         decode(body)
@@ -53,13 +54,13 @@ def _bounds(body: bytes) -> None:
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
-    """The bytes in pieces of a size that the first one names."""
+    """The bytes in pieces, whose size is given by the first byte."""
     size = data[:1][0] + 1 if data else 1
     yield from (data[at : at + size] for at in range(0, len(data), size))
 
 
 def _upstream(make: Callable[[], UpstreamCodec], data: bytes) -> None:
-    """A model server's reply: whole and in pieces it is the same, whatever it is."""
+    """A model server's reply: the complete reply and its pieces give the same result, for any bytes."""
     assert _decoded(make(), [data]) == _decoded(make(), _pieces(data))
     failure = make().failure(500, data)
     assert len(failure.message) < 10_000
@@ -92,7 +93,7 @@ def _joined(payloads: list[Payload]) -> list[object]:
 
 
 def _sse(data: bytes) -> None:
-    """Any way to cut a stream gives the same events."""
+    """Any way to cut a stream results in the same events."""
     whole, cut = SseDecoder(), SseDecoder()
     pieces: list[SseEvent] = []
     for piece in _pieces(data):
@@ -102,7 +103,7 @@ def _sse(data: bytes) -> None:
 
 
 def _convert(source: str, data: bytes) -> None:
-    """A recording of any kind: what is none is said to be none, at a byte that is there."""
+    """A recording of any kind: other data is rejected, with the offset of a byte within it."""
     converter = Converter(source, "native")
     try:
         for piece in _pieces(data):
@@ -150,7 +151,7 @@ TARGETS: Mapping[str, Target] = {
 
 
 def seeds(target: str) -> list[bytes]:
-    """What fuzzing begins with: the target's corpus, and for streams what we send ourselves."""
+    """The initial inputs: the target's corpus, and for streams also our own output."""
     kept = [path.read_bytes() for path in sorted((CORPUS / target).glob("*"))]
     kind, _, name = target.partition("-")
     if kind == "request" or target == "bounds":

@@ -16,12 +16,12 @@ from msgspec import Struct
 HOST = b"host: localhost\r\n"
 CHUNKED = b"transfer-encoding: chunked\r\n"
 QUIET_SECONDS = 0.3
-"""A server that takes nothing for so long reads no more."""
+"""A server that accepts no bytes for so long has stopped reading."""
 REPLY_SECONDS = 60
 
 
 class Hostile(Struct, frozen=True):
-    """`first`, then `piece` again and again."""
+    """`first`, then `piece` repeated."""
 
     first: bytes
     piece: bytes
@@ -97,7 +97,7 @@ ENDLESS: dict[str, Hostile] = {
 
 
 def packed(coding: str, data: bytes) -> bytes:
-    """A whole request with a body that is small until it is unpacked."""
+    """A complete request with a body that is small until it is decompressed."""
     body = data
     for each in coding.split(", "):
         body = zstandard.compress(body) if each == "zstd" else gzip.compress(body)
@@ -106,7 +106,7 @@ def packed(coding: str, data: bytes) -> bytes:
 
 
 def attack(port: int, what: Hostile, most: int) -> tuple[int, bytes]:
-    """How many bytes the server took, and what it said."""
+    """The number of bytes that the server accepted, and its reply."""
     said = b""
     sent = 0
     with socket.create_connection(("127.0.0.1", port), timeout=QUIET_SECONDS) as connection:
@@ -124,10 +124,10 @@ def attack(port: int, what: Hostile, most: int) -> tuple[int, bytes]:
 
 
 def reply_to(port: int, request: bytes) -> bytes:
-    """What the server replies to a request, until it closes or ends its JSON object."""
+    """The server's reply to a request, until it closes or ends its JSON object."""
     reply = b""
     with socket.create_connection(("127.0.0.1", port), timeout=REPLY_SECONDS) as connection:
-        with suppress(ConnectionError):  # it may reply before it has taken all
+        with suppress(ConnectionError):  # it may reply before it has read all
             connection.sendall(request)
         with suppress(ConnectionError):
             while not reply.endswith(b"}") and (piece := connection.recv(65_536)):

@@ -1,4 +1,5 @@
-"""A supervisor over a memory store, with a clock that tests turn and runtimes that do what a test says."""
+"""A supervisor over a memory store, with a clock that tests set, and runtimes whose behaviour a test
+defines."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ Behave = Callable[[RunContext], AsyncGenerator[Sequence[t.Draft], None]]
 
 
 class Fake:
-    """A runtime that does what a test says."""
+    """A runtime whose behaviour a test defines."""
 
     def __init__(self, behave: Behave, *, resumes: bool = True) -> None:
         self._behave = behave
@@ -44,7 +45,7 @@ class Fake:
 
 
 class House:
-    """A supervisor over a memory store, with a clock that tests turn."""
+    """A supervisor over a memory store, with a clock that tests set."""
 
     def __init__(
         self,
@@ -82,7 +83,7 @@ class House:
 
 
 def slow(house: House, turns: int = 300) -> House:
-    """A house whose log takes so many turns of the loop to be written."""
+    """A house whose log takes so many turns of the loop for each write."""
     append = house.store.log.append
 
     async def late(*what: Any, **how: Any) -> None:
@@ -95,14 +96,14 @@ def slow(house: House, turns: int = 300) -> House:
 
 
 async def begun_tools(house: House) -> list[int]:
-    """The calls that the log of the only run says have begun, as it is stored in this moment."""
+    """The calls that have started according to the log of the only run, as it is stored at this moment."""
     (record,) = (await house.directory.page(Owner("local"))).runs
     events = await house.directory.events(record.run)
     return [event.payload.item for event in events if isinstance(event.payload, t.ToolStarted)]
 
 
 class Nobody:
-    """Sees to runs for a sweep that must find none that needs it; those in progress are worked on."""
+    """The workers in a sweep that must not find a run to take up; runs in progress have a worker."""
 
     async def works(self, run: str) -> bool:
         return True

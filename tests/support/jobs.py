@@ -19,7 +19,7 @@ from tests.support.works import Calls
 
 @dataclass
 class Offered:
-    """A job, and what became of it."""
+    """A job, and its outcome."""
 
     run: str
     after: int = -1
@@ -42,7 +42,7 @@ class Offered:
 
 
 class Jobs(Calls):
-    """Jobs and calls of processes that share this object. Nothing is handed out that was not put there."""
+    """Jobs and calls of processes that share this object. It hands out only the jobs that the test adds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ async def house(
 
 
 async def some_turns() -> None:
-    """Whatever could happen without being waited for has happened."""
+    """Let the loop run until all tasks that need no wait are done."""
     for _ in range(200):
         await asyncio.sleep(0)
 

@@ -1,4 +1,4 @@
-"""Agents and graphs of LangGraph over a model of the framework's own kind, which plays a script."""
+"""Agents and graphs of LangGraph over a model of the framework's own type, which plays a script."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.specs import Spec, Steps, next_reply
 
 
 class ModelBroke(Exception):
-    """What a model server's client raises."""
+    """The error that a model server's client raises."""
 
     status_code = 500
 
@@ -114,16 +114,16 @@ def model(name: str, *replies: Steps) -> ScriptModel:
 
 
 def tool(function: Callable[..., Any], **more: Any) -> BaseTool:
-    """A tool of theirs from a plain function."""
+    """A tool of the framework from a plain function."""
     if asyncio.iscoroutinefunction(function):
         return StructuredTool.from_function(coroutine=function, **more)
     return StructuredTool.from_function(function, **more)
 
 
 def agent(spec: Spec) -> Any:
-    """An ordinary agent of theirs."""
+    """An ordinary agent of the framework."""
     tools = [tool(each) for each in spec.tools]
-    again = {"after_crash": "retry"}  # such a tool does nothing but let the agent work
+    again = {"after_crash": "retry"}  # such a tool only runs the agent
     tools += [tool(calling(agent(each)), name=each.name, metadata=again) for each in spec.below]
     gate = [HumanInTheLoopMiddleware(interrupt_on=dict.fromkeys(spec.approve, True))]
     return create_agent(
@@ -136,7 +136,7 @@ def agent(spec: Spec) -> Any:
 
 def calling(other: Any) -> Any:
     async def run_other(prompt: str) -> str:
-        """Let another agent work."""
+        """Run another agent."""
         after = await other.ainvoke({"messages": [{"role": "user", "content": prompt}]})
         return str(after["messages"][-1].text)
 
@@ -149,7 +149,7 @@ def runtime(graph: Any, house: House | None = None, **more: Any) -> LangGraphRun
 
 
 async def opened(graph: Any, before: House | None = None, **more: Any) -> House:
-    """A house for a graph; after another one's end, with its store."""
+    """A house for a graph; after the end of another house, with its store."""
     runs = runtime(graph, **more)
     if before is None:
         house = await open_house(runs)

@@ -1,8 +1,8 @@
 """Hypothesis strategies for legal logs: a walk over the tables of `events/grammar.py`.
 
-At each step the walk lists every (machine, who) whose phase allows some event, draws one, makes a payload
-for it and lets `RunState.advance` number it. So every log here is legal by the same code that writes logs,
-and an event added to the grammar is drawn as soon as `_MAKERS` knows how to make one.
+At each step the walk lists every (machine, subject) whose phase allows some event, draws one, creates a
+payload for it and lets `RunState.advance` number it. So every log here is legal by the same code that
+writes logs, and an event that is added to the grammar is drawn as soon as `_MAKERS` can create one.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ JSON = st.recursive(
 )
 
 PREVIEWED = "image_generation_call"
-"""The type of a server's own items of which it tells something on the way."""
+"""The type of a server's own items that report progress."""
 
 _FREE = (t.ItemStarted, t.Custom, t.ContextUsage, t.CompactionStarted, t.CompactionCompleted)
-"""What an open source may bring at any time."""
+"""Events that an open source may produce at any time."""
 
 
 class Choice:
-    """One event that may come next: its type, and whose it is (a node, agent, item or question)."""
+    """One event that may be next: its type, and its subject (a node, agent, item or question)."""
 
     def __init__(self, kind: type[t.Base], node: str = "", agent: str = "", item: int = -1) -> None:
         self.kind = kind
@@ -131,7 +131,7 @@ def _of_asks(state: RunState) -> Iterator[Choice]:
 
 
 def _from_node(state: RunState, node: str) -> Iterator[Choice]:
-    """What an open node and its agents may begin or end."""
+    """The events with which an open node and its agents may start or end something."""
     for agent in AGENTS:
         phase = state.agents.get(agent, "absent")
         if state.homes.get(agent, node) != node:

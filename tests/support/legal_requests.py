@@ -33,7 +33,7 @@ FORMATS = (
 
 
 def items() -> st.SearchStrategy[tuple[Item, ...]]:
-    """Some conversation."""
+    """A short conversation."""
     item = st.one_of(
         st.builds(lambda text: Message(role="user", content=(TextPart(text),)), WORDS),
         st.builds(lambda text: Message(role="assistant", content=(TextPart(text),)), WORDS),
@@ -45,7 +45,8 @@ def items() -> st.SearchStrategy[tuple[Item, ...]]:
 
 
 def settings() -> st.SearchStrategy[Settings]:
-    """What a client may ask for; `unheard_of` stands for a value only another server knows."""
+    """The settings that a client may send; `unheard_of` is an example of a value that only another server
+    knows."""
     odd = st.sampled_from(("", "unheard_of"))
     return st.builds(
         Settings,

@@ -1,4 +1,4 @@
-"""The order of a session's lines, and that each of them is one of the published events, field for field."""
+"""The order of a session's lines; and each line is one of the published events, field for field."""
 
 from __future__ import annotations
 

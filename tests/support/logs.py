@@ -1,4 +1,4 @@
-"""Making logs by hand: payloads in, numbered events out, as the writer would have made them."""
+"""Logs written by hand: payloads in, numbered events out, as the writer would number them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def log(
     *,
     end: t.RunEnd | None = None,
 ) -> list[t.Event]:
-    """A log: the run, its node and agent open, `payloads` happen, and, with `end`, all closes."""
+    """A log: the run, its node and agent start, `payloads` follow, and, with `end`, all of them end."""
     state = RunState()
     events: list[t.Event] = []
 
@@ -67,7 +67,7 @@ def log(
 
 
 def text(item: int, *pieces: str, status: str = "completed") -> list[t.Payload]:
-    """A whole message."""
+    """A complete message."""
     return [
         t.ItemStarted(item, "message"),
         *(t.TextDelta(item, piece) for piece in pieces),
@@ -78,7 +78,7 @@ def text(item: int, *pieces: str, status: str = "completed") -> list[t.Payload]:
 def call(
     item: int, name: str, *pieces: str, call_id: str = "", runs_on: t.RunsOn = "client"
 ) -> list[t.Payload]:
-    """A whole tool call."""
+    """A complete tool call."""
     return [
         t.ItemStarted(
             item, "tool_call", name=name, call_id=call_id or f"call_{item}", runs_on=runs_on

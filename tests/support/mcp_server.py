@@ -1,11 +1,11 @@
-"""A real MCP server to test against, as a program of its own.
+"""A real MCP server for tests, as a program of its own.
 
     python mcp_server.py NOTES [--http PORT] [--old] [--json] [--needs SECRET] [--many COUNT]
 
 It speaks over stdio, or over streamable HTTP at a port that it prints (0 chooses one). `--old` is the
-protocol of 2025, with a handshake; `--json` answers HTTP without a stream; `--needs` is the Authorization
-header it wants; `--many` lists so many more tools, in pages. What clients cannot see it writes to the
-file NOTES, a line each.
+protocol of 2025, with a handshake; `--json` replies over HTTP without a stream; `--needs` is the required
+Authorization header; `--many` lists so many more tools, in pages. It writes facts that
+clients cannot see to the file NOTES, one per line.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ OUTPUTS: dict[str, Any] = {
     "odd": {"type": "object", "properties": {"a": {"pattern": "(?!x)a"}}},
     "unfit": {"type": "object", "required": ["b"]},
 }
-"""What some tools say that they give."""
+"""The output schema that some tools declare."""
 IMAGE = types.ImageContent(data="AAAA", mime_type="image/png")
 
 
@@ -58,7 +58,7 @@ def answer(*content: types.ContentBlock | str, **more: Any) -> types.CallToolRes
 
 
 class Program:
-    """The server's tools and what they share."""
+    """The server's tools and their shared state."""
 
     def __init__(self, notes: Path, many: int) -> None:
         self._notes = notes
@@ -217,7 +217,7 @@ async def over_stdio(server: Server[Any], *, old: bool) -> None:
 
 
 class Guarded:
-    """An application for those who know the secret."""
+    """An application for clients that know the secret."""
 
     def __init__(self, app: ASGIApp, secret: str) -> None:
         self._app = app

@@ -14,7 +14,7 @@ SECRET = "a-secret-of-tests"
 
 
 def stdio(notes: Path, *options: str) -> dict[str, Any]:
-    """What to tell `McpServer` so that it starts the test server."""
+    """The arguments with which `McpServer` starts the test server."""
     return {
         "command": sys.executable,
         "args": [str(PROGRAM), str(notes), *options],

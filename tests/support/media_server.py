@@ -16,7 +16,7 @@ SPEECH = bytes(range(256)) * 5
 
 
 class Handler(BaseHTTPRequestHandler):
-    """`asked` collects what clients sent."""
+    """`asked` collects the requests of clients."""
 
     protocol_version = "HTTP/1.1"
 
@@ -49,7 +49,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 _USAGE = {"input_tokens": 7, "output_tokens": 11, "total_tokens": 18}
@@ -74,7 +74,7 @@ def _event(event: dict[str, Any]) -> bytes:
 
 
 class QuietServer(ThreadingHTTPServer):
-    """A client that has what it wanted closes; that is nothing to report."""
+    """A client that has read enough closes its connection; that is not worth a report."""
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         pass
@@ -82,7 +82,7 @@ class QuietServer(ThreadingHTTPServer):
 
 @contextmanager
 def media_server() -> Generator[tuple[str, list[tuple[str, Any]]], None, None]:
-    """The server's base URL, and what it was asked."""
+    """The server's base URL, and the requests that it received."""
     server = QuietServer(("127.0.0.1", 0), Handler)
     server.asked = []  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)

@@ -1,7 +1,8 @@
-"""Runs that are written and read all the time while servers come and go, and what must hold at the end.
+"""Runs that are written and read without pause while servers stop and start, and the properties that must
+hold at the end.
 
-One store writes, two others hold a reader of each run each, as the HTTP side does: three processes as far as
-the servers know.
+One store writes, two others hold one reader per run each, as the HTTP side does: three processes from the
+servers' view.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ PACE_SECONDS = 0.1
 
 
 class Recorder:
-    """An encoder that keeps what it is fed, and says when that was the end."""
+    """An encoder that keeps its events, and signals the end."""
 
     def __init__(self) -> None:
         self.done = False
@@ -72,7 +73,7 @@ class LoadedRun:
 
 
 class Counter:
-    """A record that is counted up; `acknowledged` is the last number of which the store said so."""
+    """A record that is counted up; `acknowledged` is the last number that the store acknowledged."""
 
     def __init__(self, name: str, store: Store) -> None:
         self.name = name
@@ -90,7 +91,7 @@ class Counter:
 
 @asynccontextmanager
 async def loaded(nodes: Sequence[Node], layout: Layout, runs: int) -> AsyncGenerator[Load, None]:
-    """A load that has begun."""
+    """A load that has started."""
     async with AsyncExitStack() as exits:
         stores = [nats_stores.store(nodes, layout) for _ in range(3)]
         for store in stores:
@@ -103,7 +104,7 @@ async def loaded(nodes: Sequence[Node], layout: Layout, runs: int) -> AsyncGener
 
 
 class Load:
-    """The whole of it: `end` when the faults are over, then `check`."""
+    """All of the load: `end` after the faults, then `check`."""
 
     def __init__(self, stores: Sequence[Store], runs: int) -> None:
         self.stores = stores
@@ -115,7 +116,7 @@ class Load:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def begin(self) -> None:
-        """Write and read."""
+        """Start to write and read."""
         for run in self.runs:
             self._tasks.append(asyncio.create_task(run.write(self._stop)))
             for store in self.stores[1:]:
@@ -127,7 +128,7 @@ class Load:
         self._tasks += [asyncio.create_task(each.count(self._stop)) for each in self.counters]
 
     async def close(self) -> None:
-        """Stop, whatever is under way."""
+        """Stop all tasks, whatever they do."""
         for projection in self._projections:
             projection.close()
         for task in self._tasks:
@@ -136,12 +137,12 @@ class Load:
 
     @property
     def at(self) -> list[int]:
-        """How far each run and each counter is acknowledged."""
+        """The last acknowledged number of each run and each counter."""
         runs = [run.acknowledged for run in self.runs]
         return [*runs, *(counter.acknowledged for counter in self.counters)]
 
     async def goes_on(self) -> None:
-        """Wait until every run and every counter is further than now. Raises what one of them raised."""
+        """Wait until every run and every counter has advanced. Raises the errors of their tasks."""
         before = self.at
         while not all(now > then + 1 for now, then in zip(self.at, before, strict=True)):
             for task in self._tasks:
@@ -150,14 +151,15 @@ class Load:
             await asyncio.sleep(0.05)
 
     async def end(self) -> None:
-        """End the runs; returns when all are acknowledged and every reader has seen the end."""
+        """End the runs; returns when all ends are acknowledged and every reader has received the end."""
         self._stop.set()
         await asyncio.gather(*self._tasks)
         for _, recorder in self._readers:
             await recorder.ended.wait()
 
     async def check(self) -> None:
-        """No acknowledged event is lost, none doubled, no number left out; every reader saw that log."""
+        """No acknowledged event is lost or duplicated, no number is missing; every reader received that
+        log."""
         logs: dict[str, list[Event]] = {}
         for run in self.runs:
             logs[run.name] = await everything(self.stores[2], run.name)

@@ -1,4 +1,4 @@
-"""NATS servers of a test's own: real processes on loopback, on ports that the kernel chose."""
+"""NATS servers for one test: real processes on loopback, on ports that the kernel chose."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a server runs: its address, and the command that gets there."""
+    """Where a server runs: its address, and the command that enters that place."""
 
     host: str = "127.0.0.1"
     enter: Sequence[str] = ()
@@ -88,16 +88,16 @@ class Node:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The URL for clients."""
         return f"nats://{self.place.host}:{self.port}"
 
     @property
     def monitoring(self) -> str:
-        """Where it tells of itself."""
+        """The URL of its monitoring."""
         return f"http://{self.place.host}:{self.monitor}"
 
     def start(self) -> None:
-        """Run, or run again."""
+        """Start the server, or start it again."""
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
                 [*self.place.enter, SERVER, "-c", str(self._file)], stdout=output, stderr=output
@@ -105,7 +105,7 @@ class Node:
         _until_open(self.place.host, self.port)
 
     def send(self, number: signal.Signals) -> None:
-        """A signal; one that ends it is waited for."""
+        """Send a signal; after one that ends the server, wait for its end."""
         if self._process is None:
             return
         self._process.send_signal(number)
@@ -114,13 +114,13 @@ class Node:
             self._process = None
 
     def freeze(self) -> None:
-        """SIGSTOP: when this returns, none of its threads does anything any more."""
+        """SIGSTOP: after the return, none of its threads runs."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def stop(self) -> None:
-        """End it, whatever state it is in."""
+        """End it, whatever its state."""
         self.send(signal.SIGKILL)
 
 
@@ -128,7 +128,7 @@ class Node:
 def cluster(
     folder: Path, size: int, settings: Settings = Settings()
 ) -> Generator[Sequence[Node], None, None]:
-    """So many servers that form a cluster; a single one forms none."""
+    """So many servers that form a cluster; a single server forms none."""
     folder.mkdir(parents=True, exist_ok=True)
     ports = free_ports(3 * size)
     routes = [f'"nats://127.0.0.1:{port}"' for port in ports[size : 2 * size]]

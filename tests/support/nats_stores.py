@@ -1,4 +1,4 @@
-"""Stores over a test's own NATS servers."""
+"""Stores over the NATS servers of a test."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ async def installation(nodes: Sequence[Node], *, lease: float = 5.0) -> Layout:
 
 
 def store(nodes: Sequence[Node], layout: Layout) -> NatsStore:
-    """A store, not open yet; each is another process as far as the servers know."""
+    """A store that is not open yet; for the servers each store is another process."""
     return NatsStore([node.url for node in nodes], layout)

@@ -1,4 +1,4 @@
-"""Agents of the OpenAI Agents SDK over a model of its own kind, which says what a script says."""
+"""Agents of the OpenAI Agents SDK over a model of its own type, which plays a script."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def replies_given(told: Sequence[Any]) -> int:
 
 
 class Scripted(Model):
-    """Says what the script says, and remembers what it was asked."""
+    """Plays the script, and records its requests."""
 
     def __init__(self, name: str, replies: tuple[Steps, ...]) -> None:
         self.asked: list[dict[str, Any]] = []
@@ -45,7 +45,7 @@ class Scripted(Model):
         self._replies = replies
 
     async def get_response(self, *arguments: Any, **more: Any) -> ModelResponse:
-        """Only outside our runs: inside them replies are streamed."""
+        """Only outside our runs, which stream replies."""
         async for made in self.stream_response(*arguments, **more):
             if made.type == "response.completed":
                 return ModelResponse(made.response.output, Usage(), made.response.id)
@@ -87,7 +87,7 @@ class Scripted(Model):
 
 
 def failure(text: str) -> Exception:
-    """What the SDK's client raises for a server's failure."""
+    """The error that the SDK's client raises for a server's failure."""
     asked = httpx2.Request("POST", "http://model.test")
     answer = httpx2.Response(500, request=asked)
     return openai.InternalServerError(text, response=cast("Any", answer), body=None)
@@ -99,7 +99,7 @@ def event(type: str, **fields: Any) -> TResponseStreamEvent:
 
 
 def response(output: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
-    """A whole response."""
+    """A complete response."""
     counts = {"input_tokens": 5, "output_tokens": 3, "total_tokens": 8}
     details = {
         "input_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 0},
@@ -171,7 +171,7 @@ def answer(text: str, id: str = "msg_1") -> dict[str, Any]:
 
 
 class Streams(Model):
-    """A model that streams what a test says."""
+    """A model that streams the events of a test."""
 
     def __init__(self, *events: Any) -> None:
         self._events = events
@@ -185,7 +185,7 @@ class Streams(Model):
 
 
 def tool(function: Callable[..., Any], **fields: Any) -> FunctionTool:
-    """A tool of theirs that tells the model what went wrong; by default theirs do not."""
+    """A tool of the SDK that reports an error to the model; by default the SDK's tools do not."""
     return function_tool(function, failure_error_function=_told, **fields)
 
 
@@ -194,7 +194,7 @@ def _told(context: Any, error: Exception) -> str:
 
 
 def agent(spec: Spec) -> Agent[Any]:
-    """An ordinary agent of theirs."""
+    """An ordinary agent of the SDK."""
     tools: list[Any] = [
         tool(each, needs_approval=each.__name__ in spec.approve) for each in spec.tools
     ]
@@ -203,7 +203,7 @@ def agent(spec: Spec) -> Agent[Any]:
 
 
 def calling(other: Agent[Any]) -> FunctionTool:
-    """An agent as a tool; its input is called `prompt`, as in the specs."""
+    """An agent as a tool; its input is named `prompt`, as in the specs."""
     made = other.as_tool(tool_name=other.name, tool_description="Let it work.")
     invoke = made.on_invoke_tool
 
@@ -224,7 +224,7 @@ async def run(agent: Agent[Any], **fields: Any) -> RunState:
 
 
 async def again(house: House, agent: Agent[Any], **options: Any) -> House:
-    """The next process: the old one is gone."""
+    """The next process, after the end of the previous one."""
     await house.supervisor.drain()
     second = House(OpenAIAgentsRuntime(agent, "lead", **options), house.store)
     await second.supervisor.open()

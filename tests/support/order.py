@@ -1,6 +1,7 @@
 """The order of a Responses stream, as 32 recorded streams of the real API keep it: a checker.
 
-Reads frames as any client would and keeps a small machine per item; a broken rule is an AssertionError.
+Reads frames as any client would and keeps a small state machine per item; a broken rule is an
+AssertionError.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Event = dict[str, Any]
 
 TERMINAL = {"response.completed", "response.incomplete", "response.failed"}
 PARTS = {
-    # what opens a part, its deltas, what closes the text, and the part; by which index
+    # the kind of a part: the field with its index, the field with its text
     "output_text": ("content_index", "text"),
     "refusal": ("content_index", "refusal"),
     "reasoning_text": ("content_index", "text"),
@@ -34,7 +35,7 @@ WHOLE = {
 
 
 class ItemOrder:
-    """One output item: opened, grown part by part, closed once."""
+    """One output item: opened, extended part by part, closed once."""
 
     def __init__(self, item: Event) -> None:
         self.id = item["id"]
@@ -47,7 +48,7 @@ class ItemOrder:
 
     @property
     def number(self) -> int:
-        """The item's number in the log; a request for approval is none."""
+        """The item's number in the log; a request for approval has none."""
         return -1 if self.type == "mcp_approval_request" else int(self.id.rpartition("_")[2])
 
     def take(self, event: Event) -> None:
@@ -109,8 +110,8 @@ class ItemOrder:
 
 
 def check(frames: Iterable[bytes], log: Iterable[t.Event] = ()) -> list[Event]:
-    """A whole stream, from `response.created` to `[DONE]`; returns its events. Of a `log` in which a reply
-    was abandoned, the last event does not hold what that had said."""
+    """A complete stream, from `response.created` to `[DONE]`; returns its events. If a reply in the `log`
+    was abandoned, the last event does not contain that reply."""
     frames = list(frames)
     assert frames[-1] == b"data: [DONE]\n\n"
     events: list[Event] = [msgspec.json.decode(data) for data in strict.data_of(frames)]
@@ -151,7 +152,7 @@ def check(frames: Iterable[bytes], log: Iterable[t.Event] = ()) -> list[Event]:
 
 
 def said_anew(log: Iterable[t.Event]) -> set[int]:
-    """The items of replies that a crash cut off and that the next attempt said in other words."""
+    """The items of replies that a crash cut off and that the next attempt replaced."""
     state, gone = RunState(), set[int]()
     for event in log:
         before = {number for number, item in enumerate(state.items) if item.abandoned}

@@ -1,8 +1,8 @@
-"""How long tests wait: as long as an idle machine needs, times what else this one has to do.
+"""How long tests wait: the time that an idle machine needs, multiplied by the load of this one.
 
-A limit here is there for what hangs, and what hangs does so however long it is waited for. The suite's own
-load (two processes for each core, `JOBS` of the Makefile) is the measure; beside more than that, everything
-takes longer in proportion.
+A limit here exists to find code that hangs, and that is found after any wait. The suite's own load (two
+processes for each core, `JOBS` of the Makefile) is the measure; with more load than that, everything takes
+proportionally longer.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from typing import Any
 import pytest
 
 MOST = 20.0
-"""Times that anything is waited for longer."""
+"""The factor by which every wait is longer."""
 PROPERTY_SECONDS = 300.0
-"""A property that has failed looks for its smallest example for a while (`conftest.py`), then it is shown."""
+"""After a failure of a property, hypothesis searches for its smallest example for a while (`conftest.py`),
+and then reports it."""
 LOAD = Path("/proc/loadavg")
 
 
 def patient(seconds: float) -> float:
-    """So many seconds of a machine that has nothing else to do."""
+    """So many seconds of an otherwise idle machine."""
     return seconds * strain(*_load(), os.cpu_count() or 1)
 
 
 def strain(minute: float, now: float, cores: int) -> float:
-    """How many times longer things take, by what has wanted to run in the last minute, and does so now."""
+    """How many times longer everything takes, from the load of the last minute and the load now."""
     return min(max(minute / (2 * cores), now / (2 * cores), 1.0), MOST)
 
 
 def _load() -> tuple[float, float]:
-    if LOAD.exists():  # Linux: also how many threads want to run in this moment
+    if LOAD.exists():  # Linux: also the number of threads that are runnable now
         minute, _, _, threads, _ = LOAD.read_text().split()
         return float(minute), float(threads.partition("/")[0])
     return os.getloadavg()[0], 0.0
@@ -46,7 +47,7 @@ class Hung(BaseException):
 
 
 def is_property(item: pytest.Item) -> bool:
-    """Whether hypothesis makes the examples of a test."""
+    """Whether hypothesis generates the examples of a test."""
     return hasattr(getattr(item, "obj", None), "hypothesis")
 
 

@@ -1,4 +1,5 @@
-"""Items only a Responses server makes, as OpenAI's own streams begin and end them, and Anthropic's blocks."""
+"""Items that only a Responses server emits, as OpenAI's own streams begin and end them, and Anthropic's
+blocks."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ FINISHED: dict[str, Object] = {
     },
     "compaction": {"id": "cmp_up", "encrypted_content": "gAAA"},
 }
-"""A whole item of each type, without its `type`."""
+"""A complete item of each type, without its `type`."""
 
 STARTED: tuple[Object, ...] = (
     {"type": "web_search_call", "id": "ws_up", "status": "in_progress"},
@@ -72,10 +73,10 @@ BLOCKS: tuple[Object, ...] = (
     },
     {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_up", "content": []},
 )
-"""Blocks only an Anthropic server makes."""
+"""Blocks that only an Anthropic server emits."""
 
 
 def finished(started: Object) -> Object:
-    """The whole item that began so; a block is whole from the start."""
+    """The complete item of such a beginning; a block is complete from the start."""
     kind = str(started["type"])
     return {"type": kind, **FINISHED[kind]} if kind in FINISHED else started

@@ -1,4 +1,4 @@
-"""Agents of Pydantic AI over its own function model, which says what a script says."""
+"""Agents of Pydantic AI over its own function model, which plays a script."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def replies_given(messages: Sequence[ModelMessage]) -> int:
 
 
 def model(name: str, replies: tuple[Steps, ...]) -> FunctionModel:
-    """The framework's fake model, saying what the script says."""
+    """The framework's fake model, which plays the script."""
 
     async def stream(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[Any]:
         given = replies_given(messages)
@@ -60,7 +60,7 @@ async def played(step: ScenarioStep, index: int, call_id: str) -> AsyncIterator[
 
 
 def agent(spec: Spec) -> Agent[None, Any]:
-    """An ordinary agent of theirs."""
+    """An ordinary agent of the framework."""
     tools = [Tool(each, requires_approval=each.__name__ in spec.approve) for each in spec.tools]
     tools += [Tool(calling(agent(below)), name=below.name) for below in spec.below]
     return Agent(model(spec.name, spec.replies), name=spec.name, tools=tools)
@@ -68,7 +68,7 @@ def agent(spec: Spec) -> Agent[None, Any]:
 
 def calling(other: Agent[None, Any]) -> Any:
     async def run_other(prompt: str) -> str:
-        """Let another agent work."""
+        """Run another agent."""
         return str((await other.run(prompt)).output)
 
     return run_other

@@ -1,4 +1,4 @@
-"""A name that means one address to who looks, and another to who looks again a moment later."""
+"""A name that resolves to one address at the first lookup, and to another at the next."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 from tailrace.models import outbound
 
 NAME, GOOD, EVIL = "rebound.test", "127.0.0.1", "127.0.0.2"
-"""`GOOD` stands for a public address, which a test has none of."""
+"""`GOOD` takes the role of a public address, which is not available in a test."""
 
 
 @asynccontextmanager
 async def rebinding(
     monkeypatch: pytest.MonkeyPatch, status: int = 200
 ) -> AsyncGenerator[tuple[int, list[str]]]:
-    """A port where a server listens at both addresses, and who was connected to."""
+    """A port where a server listens at both addresses, and the addresses that were connected to."""
     asked: list[str] = []
     looked = 0
     ask = socket.getaddrinfo

@@ -1,4 +1,4 @@
-"""What model servers of all dialects refuse with, by name, and a configuration with all of them."""
+"""The errors of model servers of all dialects, by name, and a configuration with all of these servers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TYPES = {
 
 
 def body(dialect: str, message: str = WORDS, **more: Any) -> bytes:
-    """An error in a dialect's form."""
+    """An error in the form of a dialect."""
     if dialect != "messages":
         return json.dumps({"error": {"message": message, **more}}).encode()
     kind = more.get("type", "invalid_request_error")
@@ -82,7 +82,7 @@ def inside(dialect: str, **error: Any) -> bytes:
 
 
 def counted() -> bytes:
-    """llama.cpp says the numbers beside its message."""
+    """llama.cpp sends the numbers beside its message."""
     error = {"code": 500, "message": "the request exceeds the available context size"}
     error |= {"type": "exceed_context_size_error", "n_prompt_tokens": 5000, "n_ctx": 4096}
     return json.dumps({"type": "error", "error": error}).encode()
@@ -145,7 +145,7 @@ TABLE = {f"{d}-{name}": refusal for d in DIALECTS for name, refusal in cases(d).
 
 
 def config(models: ModelServer) -> str:
-    """A configuration with a model `m-<dialect>-<name>` for each, and some agents `a-…` that ask them."""
+    """A configuration with a model `m-<dialect>-<name>` for each, and some agents `a-…` that use them."""
     made = "[server]\n{server}\nheartbeat_seconds = 10\n"
     for name in TABLE:
         made += (

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 
 class Refusal(Struct, frozen=True):
-    """One answer. With status 200 the body is a stream."""
+    """One reply. With status 200 the body is a stream."""
 
     status: int
     body: bytes = b""
@@ -20,11 +20,11 @@ class Refusal(Struct, frozen=True):
 
 
 Answer = Refusal | Callable[[bytes], Refusal]
-"""The same to everybody, or by what was sent."""
+"""The same reply to every request, or one that depends on the body."""
 
 
 class ModelServer:
-    """Where it is, how often each of its answers was asked for, and what it was sent."""
+    """Its URL, the number of requests for each of its replies, and the bodies that it received."""
 
     def __init__(self, port: int, table: Mapping[str, Answer]) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -35,7 +35,7 @@ class ModelServer:
 
 @contextmanager
 def refusing(table: Mapping[str, Answer]) -> Generator[ModelServer]:
-    """A server that answers `POST /<name>/…` as the table says."""
+    """A server that replies to `POST /<name>/…` from the table."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -53,7 +53,7 @@ def refusing(table: Mapping[str, Answer]) -> Generator[ModelServer]:
             self.wfile.write(refusal.body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing."""
+            """Log nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     here = ModelServer(server.server_port, table)

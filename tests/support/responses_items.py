@@ -1,4 +1,4 @@
-"""Input items of Responses requests, and the canonical items they are."""
+"""Input items of Responses requests, and their canonical items."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ INPUT: list[dict[str, Any]] = [
 
 
 def came(**more: Any) -> dict[str, Any]:
-    """What an item of this dialect says beyond its canonical form."""
+    """The content of an item of this dialect beyond its canonical form."""
     return {"responses": more}
 
 

@@ -16,12 +16,12 @@ Oddity = Callable[[list[Event]], list[Event]]
 TEXTS = st.text(alphabet="abé \n😀", min_size=1, max_size=9)
 ARGUMENTS = st.sampled_from(("{}", '{"a": 1}', '{"city":"Oslo","n":[1,2]}'))
 MORE = st.sampled_from(({}, {}, {"novel": 1}, {"signature": "gA", "marks": [{"a": None}]}))
-"""What a part may say that has no name here."""
+"""Fields of a part that this file does not name."""
 CITE = {"type": "url_citation", "url": "http://a/", "title": "A", "start_index": 0, "end_index": 1}
 
 
 def items() -> st.SearchStrategy[list[Item]]:
-    """What a server may put out, whole; ids and texts are its own and unlike each other."""
+    """The complete items that a server may output; ids and texts are its own and all different."""
     kinds = st.one_of(_messages(), _reasoning(), _calls(), st.sampled_from(PROVIDER))
     return st.lists(kinds, max_size=4).map(_numbered)
 
@@ -124,7 +124,7 @@ PROVIDER: list[Item] = [
 
 
 def told(whole: Sequence[Item]) -> list[Event]:
-    """A reply as OpenAI streams it: piece by piece, everything said three times."""
+    """A reply as OpenAI streams it: piece by piece, with all content three times."""
     events: list[Event] = [_response("response.created", [], "in_progress")]
     for n, item in enumerate(whole):
         place = {"output_index": n}
@@ -202,7 +202,7 @@ def wire(events: Sequence[Event]) -> bytes:
     )
 
 
-# oddities
+# variations
 
 
 def _drop(*endings: str) -> Oddity:
@@ -243,7 +243,7 @@ def _same_index(events: list[Event]) -> list[Event]:
 
 
 def _other_ids(events: list[Event]) -> list[Event]:
-    """The names of the final response are not those of the stream."""
+    """The ids of the final response are not those of the stream."""
     return _last(lambda item: {**item, "id": f"x{item['id']}"})(events)
 
 
@@ -270,7 +270,7 @@ def _null_fields(events: list[Event]) -> list[Event]:
 
 
 def _bare_done(events: list[Event]) -> list[Event]:
-    """Messages and calls whose finished item does not say what they say."""
+    """Messages and calls whose finished item lacks their content."""
     gone = ("content", "arguments", "input")
     change = _each_item(
         lambda item: (
@@ -308,4 +308,4 @@ ODDITIES: dict[str, Oddity] = {
         )
     ),
 }
-"""Ways in which servers differ; none alone takes anything away."""
+"""Ways in which servers differ; none alone removes content."""

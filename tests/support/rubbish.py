@@ -35,7 +35,7 @@ def nested(depth: int) -> list[Any]:
 
 
 def almost(good: Mapping[str, Any]) -> st.SearchStrategy[bytes]:
-    """A good request with some of its values, at any depth, replaced by anything."""
+    """A valid request in which some values, at any depth, are replaced by any others."""
 
     def spoil(value: Any) -> st.SearchStrategy[Any]:
         whole: st.SearchStrategy[Any]
@@ -53,7 +53,7 @@ def almost(good: Mapping[str, Any]) -> st.SearchStrategy[bytes]:
 
 
 def bodies(good: Mapping[str, Any]) -> st.SearchStrategy[bytes]:
-    """Almost good requests, any JSON, any bytes, and JSON that is too deep."""
+    """Almost valid requests, any JSON, any bytes, and JSON that is too deep."""
     deep = st.sampled_from((90, 150, 900, 5000)).map(
         lambda depth: b'{"input":"x","messages":%b}' % (b"[" * depth + b"]" * depth)
     )
@@ -61,7 +61,7 @@ def bodies(good: Mapping[str, Any]) -> st.SearchStrategy[bytes]:
 
 
 def only_caller_errors(decode: Callable[[bytes], Any], body: bytes) -> Any:
-    """What `decode` makes of a body; None where it refuses it the way it should."""
+    """The result of `decode` for a body; None if it refuses the body with a correct error."""
     try:
         return decode(body)
     except CallerError:

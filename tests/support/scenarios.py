@@ -1,4 +1,4 @@
-"""The scenarios of the golden transcripts: logs written by hand, one for each thing that can happen."""
+"""The scenarios of the golden transcripts: logs written by hand, one for each case."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def refusal() -> list[t.Event]:
 
 
 def failure_before() -> list[t.Event]:
-    """The model server refused."""
+    """The model server refused the request."""
     return log(
         [], end=t.RunFailed("rate_limit_exceeded", "The model server answered 429: slow down")
     )
@@ -106,7 +106,7 @@ def failure_inside() -> list[t.Event]:
 
 
 def failure_after() -> list[t.Event]:
-    """The second model call failed, after a whole message and a whole tool."""
+    """The second model call failed, after a complete message and a complete tool call."""
     done = [
         *call(1, "find", "{}", runs_on="server"),
         USAGE,
@@ -130,7 +130,7 @@ def incomplete() -> list[t.Event]:
 
 
 def two_attempts() -> list[t.Event]:
-    """The process died in the middle of a message; the next attempt says it again."""
+    """The process died in the middle of a message; the next attempt sends it again."""
     first: list[t.Payload] = [t.ItemStarted(0, "message"), t.TextDelta(0, "The answer ")]
     again: list[t.Payload] = [
         t.RunAttempt(2, "the server restarted"),
@@ -148,7 +148,7 @@ def two_attempts_alike() -> list[t.Event]:
 
 
 def two_attempts_apart() -> list[t.Event]:
-    """The next attempt's model says something else: what was shown is no part of the answer."""
+    """The next attempt's model sends something else: the text shown before is not part of the answer."""
     first: list[t.Payload] = [
         t.ItemStarted(0, "reasoning"),
         t.ReasoningDelta(0, "A sum."),
@@ -175,7 +175,7 @@ def client_tools_first() -> list[t.Event]:
 
 
 def client_tools_second() -> list[t.Event]:
-    """The second turn: the client's outputs came, the model answers."""
+    """The second turn: the client's outputs arrive, the model answers."""
     history = (
         user("Oslo and Rome?"),
         ToolCall(call_id="call_o", name="get_weather", arguments='{"city":"Oslo"}'),
@@ -205,7 +205,7 @@ def unicode() -> list[t.Event]:
 
 
 def empty() -> list[t.Event]:
-    """The model said nothing."""
+    """The model sent no text."""
     return log([*text(0), t.Usage("fast")], end=t.RunCompleted())
 
 
@@ -255,7 +255,8 @@ def hosted_tools() -> list[t.Event]:
 
 
 def workflow() -> list[t.Event]:
-    """Two subagents talk at once, an image and an invented node beside them; only agents show."""
+    """Two subagents write at the same time, with an image and an invented node beside them; only agents are
+    shown."""
 
     def at(node: str, agent: str, payload: t.Payload) -> t.Draft:
         return t.Draft(payload, node, agent)

@@ -1,4 +1,4 @@
-"""Schemas: drawn ones that another validator knows as well, and those that were made to take long."""
+"""Schemas: generated ones that another validator also supports, and those that are designed to be slow."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ SCHEMAS = st.recursive(
 
 
 def doubling(levels: int) -> dict[str, Any]:
-    """References, each to two more."""
+    """References, each to two further ones."""
     parts: dict[str, Any] = {
         f"d{i}": {"allOf": [{"$ref": f"#/$defs/d{i + 1}"}, {"$ref": f"#/$defs/d{i + 1}"}]}
         for i in range(levels)
@@ -143,4 +143,4 @@ ATTACKS: dict[str, tuple[Any, Any]] = {
     "a value that is too deep": ({"items": {"$ref": "#"}}, _DEEP),
     "equality that is too deep": ({"const": _DEEP}, _DEEP[0]),
 }
-"""By name: a schema, and a value that makes it take long."""
+"""By name: a schema, and a value whose validation is slow."""

@@ -126,7 +126,7 @@ def order(what: str) -> dict[str, str]:
 
 
 class ChildServer:
-    """A server process over one folder; kill it and start it again as often as you like."""
+    """A server process over one folder; a test can kill it and start it again as often as it likes."""
 
     all: ClassVar[weakref.WeakSet[ChildServer]] = weakref.WeakSet()
 
@@ -162,11 +162,11 @@ class ChildServer:
         fresh: bool = False,
         seconds: float = 20.0,
     ) -> ChildServer:
-        """Start the process, with `more` arguments, and wait until it answers, at most `seconds` of a machine
-        that does nothing else; it keeps its port over restarts. A start that fails leaves nothing behind.
+        """Start the process, with `more` arguments, and wait until it replies, at most `seconds` of an
+        otherwise idle machine; it keeps its port over restarts. A start that fails leaves nothing behind.
 
-        A `doomed` one may be killed before it ever answers. It is a fork, of `forks` or of those that all
-        tests share; a `fresh` one is an interpreter of its own, for tests that are about a start.
+        A `doomed` process may be killed before it ever replies. It is a fork, of `forks` or of those that
+        all tests share; a `fresh` one is an interpreter of its own, for tests of the start itself.
         """
         self.port = self.port or self._reserve()
         served = source or str(self.folder / "tailrace.toml")
@@ -195,12 +195,13 @@ class ChildServer:
         return self._end(signal.SIGTERM)
 
     def errors(self) -> str:
-        """What it wrote to stderr."""
+        """Its output on stderr."""
         return (self.folder / "stderr.txt").read_text(encoding="utf-8")
 
     def _reserve(self) -> int:
-        """A port that stays this server's, also before it listens and between its lives: bound, with the
-        option that lets the server bind it too. One that was only looked up may be another test's by then."""
+        """A port that belongs to this server, also before it listens and between its lives: it is bound,
+        with the option that lets the server bind it too. A port that was only looked up may belong to
+        another test by then."""
         place = socket.socket()
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         place.bind(("127.0.0.1", 0))
@@ -240,13 +241,13 @@ class ChildServer:
 
 
 def select_a_moment() -> None:
-    """Give another process the processor while it starts; the only wait there is, and it is bounded."""
+    """Yield the processor to another process while it starts; this is the only wait, and it is bounded."""
     signal.sigtimedwait([], 0.02)
 
 
 @contextmanager
 def running(folder: Path, *, server: str = "") -> Generator[ChildServer, None, None]:
-    """A server for the length of a test or a module."""
+    """A server for the duration of a test or a module."""
     child = ChildServer(folder, server=server).start()
     try:
         yield child

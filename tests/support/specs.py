@@ -38,12 +38,12 @@ def spec(name: str, *replies: Steps, **more: Any) -> Spec:
 
 
 def next_reply(replies: tuple[Steps, ...], given: int) -> Steps:
-    """The reply to play after so many."""
+    """The reply after so many replies."""
     return replies[min(given, len(replies) - 1)]
 
 
 def send(name: str) -> ScenarioStep:
-    """A step that lets an agent below work."""
+    """A step that runs a subagent."""
     return call(name, prompt="do it")
 
 
@@ -53,7 +53,7 @@ def reason(text: str) -> ScenarioStep:
 
 
 async def until(house: House, run: str, ready: Callable[[RunState], bool]) -> RunState:
-    """The state, once it is as wished; fails when the run stops before."""
+    """The state, once it satisfies the condition; fails if the run stops before."""
     while not ready(state := await house.directory.state(run)):
         assert state.end is None, state.end
         await asyncio.sleep(0)

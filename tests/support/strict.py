@@ -1,7 +1,7 @@
-"""Strict validation of what we emit, by the models of the official SDKs of several versions.
+"""Strict validation of our output, by the models of the official SDKs of several versions.
 
-The SDKs themselves parse without validating; here each frame must pass the pydantic models for real. One
-long-lived process a version reads `kind<TAB>json` lines and answers with an empty line or the fault.
+The SDKs themselves parse without validation; here each frame must pass the pydantic models. One long-lived
+process per version reads `kind<TAB>json` lines and replies with an empty line or the fault.
 """
 
 from __future__ import annotations
@@ -94,13 +94,13 @@ def _validator(version: str) -> subprocess.Popen[str]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """It ends with its input."""
+    """The process ends with its input."""
     with process:
         pass
 
 
 def check(kind: str, documents: Iterable[bytes], versions: Sequence[str]) -> None:
-    """Every document must be valid for every version."""
+    """Every document must be valid in every version."""
     for version in versions:
         process = _validator(version)
         assert process.stdin is not None
@@ -114,14 +114,14 @@ def check(kind: str, documents: Iterable[bytes], versions: Sequence[str]) -> Non
 
 
 def batched(documents: Iterable[bytes]) -> Iterable[list[bytes]]:
-    """A few at a time, so that neither pipe fills up."""
+    """A few at a time, so that neither pipe is full."""
     rest = iter(documents)
     while some := list(islice(rest, 16)):
         yield some
 
 
 def data_of(frames: Iterable[bytes]) -> list[bytes]:
-    """The JSON of SSE frames; `[DONE]` left out."""
+    """The JSON of SSE frames, without `[DONE]`."""
     found: list[bytes] = []
     for frame in frames:
         data = frame.rstrip(b"\n").rpartition(b"data: ")[2]
@@ -136,13 +136,13 @@ def responses(frames: Iterable[bytes]) -> None:
 
 
 def chat(frames: Iterable[bytes]) -> None:
-    """Chat frames are valid chunks; error frames are not chunks anywhere."""
+    """Chat frames are valid chunks; the SDKs have no model for error frames."""
     chunks = [data for data in data_of(frames) if not data.startswith(b'{"error"')]
     check("chunk", chunks, VERSIONS)
 
 
 def messages(frames: Iterable[bytes]) -> None:
-    """Messages frames are valid events; an error is no event in the SDK's types."""
+    """Messages frames are valid events; the SDK's types have no event for an error."""
     events = [data for data in data_of(frames) if not data.startswith(b'{"type":"error"')]
     check("event", events, MESSAGES_VERSIONS)
 

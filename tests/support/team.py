@@ -27,7 +27,7 @@ def call(name: str, **arguments: Any) -> ScenarioStep:
 
 
 def task(agent: str, prompt: str) -> ScenarioStep:
-    """A step that dispatches a subagent."""
+    """A step that calls a subagent."""
     return call("task", agent=agent, prompt=prompt)
 
 
@@ -39,7 +39,7 @@ def script(*replies: tuple[ScenarioStep, ...], **more: Any) -> ScriptedModel:
 
 
 class Spy:
-    """A model that gives its replies in the order of the calls, whatever it is asked, and remembers that."""
+    """A model that sends its replies in the order of the calls, for any request, and records the requests."""
 
     name = "m"
 
@@ -62,7 +62,7 @@ def agent(
     tools: tuple[Callable[..., Any], ...] = (),
     **fields: Any,
 ) -> Agent:
-    """An agent whose model says what the script says."""
+    """An agent whose model plays the script."""
     functions = {function.__name__: FunctionTool(function) for function in tools}
     below = {each.name: each for each in fields.pop("subagents", ())}
     model = fields.pop("model", None) or script(*replies)
@@ -85,7 +85,7 @@ async def run(root: Agent, **fields: Any) -> tuple[RunState, list[t.Event]]:
 
 
 def outputs(state: RunState) -> list[str]:
-    """What the tools of a run answered, in the order of their calls."""
+    """The outputs of a run's tools, in the order of their calls."""
     return [item.output.output for item in state.items if item.output is not None]
 
 

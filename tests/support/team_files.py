@@ -35,7 +35,7 @@ ask_user = true
 """
 
 SCARF = "A hat, and a scarf."
-"""What the lead says to a message that comes with an answer."""
+"""The lead's reply to a message that arrives with an answer."""
 
 SCENARIO = """
 [[replies]]

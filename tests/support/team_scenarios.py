@@ -1,7 +1,7 @@
-"""Logs that the built-in agent really wrote: teams, pauses, limits, crashes. The same every time.
+"""Logs that the built-in agent really wrote: teams, pauses, limits, crashes. They are the same every time.
 
-The models are scripted, no tool has a thread, the clock stands still and the store is in memory, so nothing
-but the run's random name differs from one making to the next, and that is replaced.
+The models are scripted, no tool has a thread, the clock does not advance and the store is in memory, so
+only the run's random name differs between two runs of this code, and that is replaced.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ async def _nothing(house: House, run: str) -> None:
 
 
 def _log(root: Agent, act: Act = _nothing, **fields: object) -> list[t.Event]:
-    """The log of a run that starts, gets to its end or pause, is acted on, and ends."""
+    """The log of a run that starts, reaches its end or pause, is changed by `act`, and ends."""
 
     async def made() -> list[t.Event]:
         house = House(one_agent(root, {}))
@@ -130,7 +130,7 @@ def question_below() -> list[t.Event]:
 
 
 def subagent_fails() -> list[t.Event]:
-    """A subagent's model dies in the middle; the lead hears of it."""
+    """A subagent's model fails in the middle; the lead receives the error."""
     broken = agent("broken", (say("Half of"), ScenarioStep(fail="out of order")))
     return _log(agent("lead", (task("broken", "x"),), (say("Never mind."),), subagents=(broken,)))
 
@@ -163,7 +163,7 @@ def client_tool_beside_ours() -> list[t.Event]:
 
 
 def cancelled_below() -> list[t.Event]:
-    """Cancelled while a subagent's tool hangs."""
+    """The run is cancelled while a subagent's tool hangs."""
 
     async def hang() -> str:
         """Hang."""

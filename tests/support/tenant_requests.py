@@ -15,7 +15,7 @@ ID = re.compile(
     r"\b(?:[a-z]+[_-])?[0-9a-hjkmnp-tv-z]{26}(?:_\d+)*\b|\b(?:conv|item)_[0-9a-f]{32}(?:_\d+)?\b"
 )
 NAMES = ("talk", "chat")
-"""What people call their conversations and keys: all the same."""
+"""The names of conversations and keys: all people use the same ones."""
 
 
 @tool(idempotent=True)
@@ -38,12 +38,12 @@ class Request(Struct, frozen=True):
 
 
 def suffix(id: str) -> str:
-    """What an id has in common with all others of the same run or conversation."""
+    """The part of an id that is common to all ids of the same run or conversation."""
     return re.sub(r"^[a-z]+[_-]|_\d+$", "", re.sub(r"_\d+$", "", id))
 
 
 class Asker:
-    """A person who chooses, as a program says, from what they know and what they guess."""
+    """A person whose requests a program chooses, from the ids that the person knows and guesses."""
 
     def __init__(self, marker: str) -> None:
         self.marker = marker
@@ -57,7 +57,7 @@ class Asker:
     def begin(
         self, choices: Sequence[int], others: Sequence[str], same: Sequence[str] | None
     ) -> None:
-        """A new request; `others` are ids to guess, or `same` those that are to be guessed again."""
+        """A new request; `others` are ids to guess, or `same` are those to guess again."""
         self._choices, self._others = list(choices), others
         self._same = None if same is None else list(same)
         self.guessed = []
@@ -92,7 +92,7 @@ class Asker:
         return self.id(lambda id: id.count("_") > 1, f"msg_{'0' * 26}_0")
 
     def id(self, fits: Callable[[str], bool], nobody: str) -> str:
-        """One of the ids that fit, or `nobody`'s."""
+        """One of the ids that fit, or the unknown id `nobody`."""
         mine = [id for id in self.known if fits(id)][-6:]
         if self.choose([True, True, True, False]) and mine:
             return str(self.choose(mine))
@@ -139,7 +139,7 @@ def responses(asker: Asker) -> Request:
 
 
 def responses_answer(asker: Asker) -> Request:
-    """Yes to what was asked, by the id of the call or the response."""
+    """An approval, by the id of the call or the response."""
     run = asker.run("")
     yes = {"type": "mcp_approval_response", "approve": True}
     given = asker.choose(

@@ -24,7 +24,8 @@ from tests.support.tenant_requests import ID, REQUESTS, Asker, Request, suffix
 
 SECONDS = 60
 TURNS = 60
-"""Turns of the event loop without a run at work or a byte sent, after which nothing more comes by itself."""
+"""Turns of the event loop without a run at work or a byte sent, after which nothing more happens without a
+request."""
 
 CONFIG = """
 [models.echo]
@@ -83,7 +84,7 @@ class Answered(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """All that the client could see."""
+        """Everything that the client could see."""
         return "\n".join([*(value for _, value in self.head), self.body])
 
 
@@ -103,7 +104,7 @@ class Clock:
 
 
 class World:
-    """A server, and what each person has seen of it."""
+    """A server, and the replies that each person has received."""
 
     def __init__(self, folder: Path, people: Sequence[int], limits: str = "") -> None:
         (folder / "scenario.toml").write_text(SCENARIO, encoding="utf-8")
@@ -121,7 +122,7 @@ class World:
     async def play(
         self, program: Sequence[Step], guessed: Mapping[int, Sequence[Answered]] | None = None
     ) -> None:
-        """Ask all of it; with `guessed` people guess what they guessed there."""
+        """Send all requests; with `guessed`, people guess the ids that they guessed there."""
         async with timeout(SECONDS), self._app.router.lifespan_context(self._app):
             for who in self._people:
                 await self._admit(who)
@@ -204,7 +205,7 @@ class World:
 
 
 class Call:
-    """One request as ASGI tells it."""
+    """One request as an ASGI application sees it."""
 
     def __init__(self, request: Request, head: Mapping[str, str]) -> None:
         path, _, query = request.path.partition("?")
@@ -230,7 +231,7 @@ class Call:
         }
 
     def news(self) -> bool:
-        """Whether anything came since this was asked last."""
+        """Whether anything arrived since the last call."""
         seen, self._seen = self._seen, len(self.body)
         return seen != self._seen
 
@@ -250,7 +251,7 @@ class Call:
 
 
 def leaked(reply: Answered, sent: set[str], foreign: set[str]) -> set[str]:
-    """What a reply shows of others, besides what the client said itself."""
+    """The secrets of others in a reply, except those that the client sent itself."""
     text = reply.text
     for said in sent:
         text = text.replace(said, "")
@@ -263,7 +264,7 @@ LENGTHS = ("retry-after", "retry-after-ms", "content-length")
 
 
 def comparable(replies: Sequence[Answered], sent: set[str]) -> list[tuple[object, ...]]:
-    """Replies with one's own ids numbered in their order, and without times."""
+    """Replies with the person's ids numbered in order, and without times."""
     names: dict[str, str] = {}
 
     def named(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Programs on a terminal: a pseudo-terminal of their own, whose other end is the test's."""
+"""Programs on a terminal: a pseudo-terminal for each, whose other end belongs to the test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.patience import patient
 
 
 class Terminal:
-    """What a person sees, and types."""
+    """The text that a person sees, and the keyboard."""
 
     def __init__(self, end: int, process: subprocess.Popen[bytes]) -> None:
         self.shown = ""
@@ -35,7 +35,7 @@ class Terminal:
         os.write(self._end, text.encode())
 
     def ends(self, seconds: float = 40.0) -> int:
-        """The exit status, once the program is over."""
+        """The exit status, after the program has ended."""
         deadline = time.monotonic() + patient(seconds)
         while self._read(deadline - time.monotonic()):
             pass

@@ -10,7 +10,7 @@ from tailrace.log.stores.memory.driver import MemoryDriver
 from tailrace.log.stores.memory.store import MemoryStore
 
 STORES: dict[str, MemoryStore] = {}
-"""By URL, so that what was kept is there when the same URL is opened again."""
+"""By URL, so that the data is there when the same URL is opened again."""
 
 
 class ToyDriver(MemoryDriver):

@@ -1,4 +1,5 @@
-"""Values of the OpenAI SDK's own parameter types: what its users can send, drawn from the types."""
+"""Values of the OpenAI SDK's own parameter types: the requests that its users can send, drawn from the
+types."""
 
 from __future__ import annotations
 
@@ -59,6 +60,6 @@ def _dict(kind: Any, depth: int) -> st.SearchStrategy[dict[str, Any]]:
     may: dict[str, st.SearchStrategy[Any]] = {}
     for name, hint in hints.items():
         needed = kind.__total__ or typing_extensions.get_origin(hint) == REQUIRED
-        named = name == "name"  # one of nothing is refused
+        named = name == "name"  # an empty name is refused
         (must if needed else may)[name] = NAMES if named else _of(hint, depth + 1)
     return st.fixed_dictionaries(must, optional=may if depth < MOST else {})

@@ -1,8 +1,9 @@
-"""What the AI SDK accepts of a UI message stream: fields by version, and the order its readers need.
+"""The chunks that the AI SDK accepts in a UI message stream: fields by version, and the order that its
+readers need.
 
 Fields are those of `uiMessageChunkSchema` in ai 5.0.0, 6.0.168 and 7.0.0, which refuse any other; later
-patches of each accept more. The rules of order are those of `processUIMessageStream` where it is least
-patient: no delta before its start, no part open when a step ends, no output before its call.
+patches of each accept more. The rules of order are those of the strictest `processUIMessageStream`: no
+delta before its start, no part open when a step ends, no output before its call.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ VERSIONS = {
 
 
 def chunks(frames: Iterable[bytes]) -> list[Chunk]:
-    """All chunks, in order, `[DONE]` left out."""
+    """All chunks, in order, without `[DONE]`."""
     found: list[Chunk] = []
     for event in b"".join(frames).split(b"\n\n")[:-1]:
         assert event.startswith(b"data: ")
@@ -70,7 +71,7 @@ def chunks(frames: Iterable[bytes]) -> list[Chunk]:
 
 
 def strict(frames: Iterable[bytes], versions: Iterable[str] = VERSIONS) -> None:
-    """Every chunk is one that every version accepts."""
+    """Every version accepts every chunk."""
     for chunk in chunks(frames):
         for version in versions:
             fault = _fault(chunk, VERSIONS[version])
@@ -96,7 +97,7 @@ def _fault(chunk: Chunk, known: Fields) -> str:
 
 
 class Reader:
-    """The message that a client builds, and every rule on the way."""
+    """The message that a client builds, and a check of every rule."""
 
     def __init__(self, message: list[Chunk] | None = None) -> None:
         self.parts: list[Chunk] = list(message or [])
@@ -198,7 +199,7 @@ class Reader:
 
 
 def read(frames: Iterable[bytes], reader: Reader | None = None, first: int = 0) -> Reader:
-    """A whole stream from frame `first` on, as a client reads it; with its positions checked."""
+    """A complete stream from frame `first` on, as a client reads it; its positions are checked."""
     frames = list(frames)
     assert frames[-1] == b"data: [DONE]\n\n"
     reader = reader or Reader()

@@ -1,4 +1,4 @@
-"""A real model server on loopback that behaves as a test says: an asyncio server that speaks raw HTTP."""
+"""A real model server on loopback whose behaviour a test defines: an asyncio server that speaks raw HTTP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close
 
 
 class Peer:
-    """One connection of a client, with the request it sent; `gone` is set when it has closed."""
+    """One connection of a client, with its request; `gone` is set when it has closed."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -20,14 +20,14 @@ class Peer:
         self.body = b""
 
     async def receive(self) -> None:
-        """Read the whole request."""
+        """Read the complete request."""
         self.head = await self._reader.readuntil(b"\r\n\r\n")
         for line in self.head.lower().split(b"\r\n"):
             if line.startswith(b"content-length:"):
                 self.body = await self._reader.readexactly(int(line.split(b":")[1]))
 
     async def send(self, data: bytes) -> None:
-        """Send bytes as they are."""
+        """Send bytes unchanged."""
         self._writer.write(data)
         await self._writer.drain()
 
@@ -42,7 +42,7 @@ class Peer:
 
 @asynccontextmanager
 async def upstream(*behaviours: Serve) -> AsyncGenerator[tuple[str, list[Peer]], None]:
-    """A server whose n-th connection behaves as the n-th behaviour, the last for all that follow."""
+    """A server whose n-th connection has the n-th behaviour, and all later ones the last."""
     peers: list[Peer] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

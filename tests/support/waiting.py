@@ -1,7 +1,7 @@
-"""The only place where a test's process waits by time: until a condition holds, or while a fault lasts.
+"""The only place where a test's process waits for a time: until a condition holds, or while a fault lasts.
 
-`tests/layout/test_sleeps.py` forbids every other sleep in tests. Agents and model servers that take their
-time on purpose, and programs that generate load, are not tests.
+`tests/layout/test_sleeps.py` forbids every other sleep in tests. Agents and model servers that are slow on
+purpose, and programs that generate load, are not tests.
 """
 
 from __future__ import annotations
@@ -29,5 +29,5 @@ async def until(
 
 
 async def lasting(seconds: float) -> None:
-    """Let a fault last: a frozen server, a lost quorum."""
+    """Wait while a fault lasts: a frozen server, a lost quorum."""
     await asyncio.sleep(seconds)

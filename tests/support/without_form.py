@@ -1,5 +1,5 @@
-"""Requests that a server of another dialect has no form for, with the place at fault; and such as real
-clients send unasked, of which what it has no form for is left out."""
+"""Requests that a server of another dialect has no form for, with the place at fault; and requests that
+real clients send by default, with parts that are left out because the dialect has no form for them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def said(*blocks: Any, **more: Any) -> tuple[str, dict[str, Any]]:
 
 
 def result(*blocks: Any) -> tuple[str, dict[str, Any]]:
-    """What a tool answered."""
+    """The result of a tool."""
     called = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
     found = {"type": "tool_result", "tool_use_id": "c", "content": list(blocks)}
     turns = [
@@ -66,7 +66,7 @@ Refused = tuple[tuple[str, dict[str, Any]], str, str, str]
 
 
 def table() -> dict[str, Refused]:
-    """Every kind of refusal, for each surface and each other dialect that it is of."""
+    """Every kind of refusal, for each surface and each other dialect to which it applies."""
     found: dict[str, Refused] = {}
 
     def add(what: str, asked: tuple[str, dict[str, Any]], param: str, word: str, to: str) -> None:
@@ -236,7 +236,7 @@ UNASKED_OF_CLAUDE_CODE: dict[str, Any] = {
     "diagnostics": {"a": 1},
     "fallbacks": [{"model": "x"}],
 }
-"""What real clients send without being asked to: none of it changes what was meant."""
+"""Parts that real clients send by default: without them the request has the same meaning."""
 KEPT_QUIET: dict[str, tuple[tuple[str, dict[str, Any]], str]] = {
     "what a server of Responses made": (
         responses({"type": "web_search_call", "id": "ws_1", "status": "completed"}),

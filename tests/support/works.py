@@ -1,5 +1,5 @@
-"""What an engine for many processes does for those of one test: calls between them; jobs are the test's to
-make."""
+"""The duties of an engine for many processes, for the processes of one test: it connects their calls; the
+test creates the jobs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tailrace.log.work import Job, Respond, WorkQueue
 
 
 class Calls(WorkQueue):
-    """Calls between the processes that share this object. Nothing is offered, nothing is handed out."""
+    """Calls between the processes that share this object. It neither accepts offers nor hands out jobs."""
 
     def __init__(self, lease: float = 0.3) -> None:
         self.lease = lease
         self.answers: dict[str, Respond] = {}
         self.wrong = 0
-        """By how many milliseconds the clocks of the processes are ahead."""
+        """How many milliseconds the clocks of the processes are ahead."""
         self.clock_reads = 0
 
     async def offer(self, run: str, after: int = -1) -> None:

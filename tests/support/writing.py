@@ -15,7 +15,7 @@ Payloads: TypeAlias = list[t.Payload]
 
 
 class Writing:
-    """A run as its workers write it. The clock stands still, so that two ways to one log are the same."""
+    """A run as its workers write it. The clock does not advance, so that two ways to one log are the same."""
 
     def __init__(self) -> None:
         self.state = RunState()
@@ -24,24 +24,24 @@ class Writing:
         self.add(opening(self.state, "helper"))
 
     def add(self, drafts: Sequence[t.Draft]) -> None:
-        """As the writer does."""
+        """Add payloads as the writer does."""
         for draft in drafts:
             self.events.append(self.state.advance(draft, TS))
 
     def say(self, payloads: Payloads, upto: int | None = None) -> None:
-        """A reply whose worker dies after so many payloads, which came one by one."""
+        """A reply whose worker dies after so many payloads, which arrived one by one."""
         reply = ModelReply(self.state)
         for payload in payloads[:upto]:
             self.add(reply.convert([payload]))
 
     def die(self) -> None:
-        """Another worker takes over. What was not in the log yet is lost."""
+        """Another worker takes over. Payloads that were not in the log yet are lost."""
         attempt = t.RunAttempt(self.state.attempt + 1, "died", keeps_replies=True)
         self.add([t.Draft(attempt)])
         self.add(abandoning.leftovers(self.state))
 
     def end(self) -> list[t.Event]:
-        """The whole log; it can be read back."""
+        """The complete log, which must be readable."""
         self.add(ending(self.state))
         read = fold(self.events)
         assert [item.content for item in read.items] == [item.content for item in self.state.items]
